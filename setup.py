@@ -6,8 +6,8 @@ Environment switches, read here and nowhere else:
 - `SHMCTX_DEBUG=1`   `-O0 -g3`, assertions on
 - `SHMCTX_WERROR=1`  warnings are errors (`make check`)
 
-The tests load this file as a module to compile the core alone with the flags of the release, see `CORE_SOURCES`,
-`compile_flags` and `link_flags`.
+The tests load this file as a module to compile the core alone as the release does: `CORE_SOURCES`, `all_flags`,
+`link_flags`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 CORE = "shmctx/hot/core"
-# What knows nothing of Python: a C program can be built from these alone.
+# What knows nothing of Python: a C program can be built from these alone. The other C files are glue.
 CORE_SOURCES = [f"{CORE}/{name}.c" for name in ("ring", "lock", "wait", "index", "repair", "format")]
-SOURCES = [f"{CORE}/module.c", *CORE_SOURCES]
 
 RELEASE_FLAGS = ["-std=c11", "-O2", "-D_GNU_SOURCE=1", "-Wall", "-Wextra", "-pthread", "-fvisibility=hidden"]
 # CRC-32C in hardware: every x86-64 processor since 2008 has it, and every arm64 server processor.
@@ -44,6 +43,12 @@ def compile_flags(environ: Mapping[str, str] = os.environ, machine: str = platfo
     if sanitizers := environ.get("SHMCTX_SANITIZE"):
         flags += [f"-fsanitize={sanitizers}", "-fno-omit-frame-pointer", "-g"]
     return flags
+
+
+def all_flags() -> list[str]:
+    """What the compiler is told for the extension: the flags Python was built with, then `compile_flags`."""
+    python = " ".join(str(sysconfig.get_config_var(name) or "") for name in ("CFLAGS", "CCSHARED"))
+    return [*shlex.split(python), *compile_flags()]
 
 
 def link_flags(environ: Mapping[str, str] = os.environ) -> list[str]:
@@ -67,7 +72,7 @@ def refusal(system: str, machine: str, libc_version: str) -> str | None:
     if machine not in MACHINE_FLAGS:
         return f"shmctx runs on {' and '.join(MACHINE_FLAGS)}; this machine is {machine}."
     if not libc_version.startswith("glibc"):
-        return "shmctx needs the GNU C library, whose mutex layout is part of the segment; this Python uses another one."
+        return "shmctx needs the GNU C library, whose mutex layout is part of the segment; this Python has another."
     return None
 
 
@@ -97,10 +102,10 @@ class BuildCore(build_ext):
 
 
 def core_extension() -> Extension:
-    """The extension module: the core and its one file of Python glue."""
+    """The extension module: the core and the glue between it and Python."""
     return Extension(
         "shmctx.hot._core",
-        sources=SOURCES,
+        sources=sorted(map(str, Path(CORE).glob("*.c"))),
         depends=[*sorted(map(str, Path(CORE).glob("*.h"))), "setup.py"],
         extra_compile_args=compile_flags(),
         extra_link_args=link_flags(),
