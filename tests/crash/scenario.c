@@ -1,0 +1,227 @@
+#include "scenario.h"
+
+#define CAPACITY 64u
+#define BUCKETS (CAPACITY / 2)
+#define BASE 1u
+
+static uint32_t tag_in(uint32_t bucket, uint32_t number) { return bucket + number * BUCKETS; }
+
+static const uint64_t first_seed = 100;
+
+/* A context with all five keys, some of them shared with other records. */
+static entry context(world *w, uint32_t size) {
+    uint64_t n = first_seed + w->count;
+    entry made = {.seed = n, .size = size, .kind = SHX_CONTEXT, .links = 0x1f};
+    made.tag[SHX_ALIAS] = tag_in((uint32_t)n % BUCKETS, 3);
+    made.tag[SHX_CORRELATION] = tag_in(5, 1);
+    made.tag[SHX_AGENT] = tag_in(6 + (uint32_t)n % 2, 1);
+    made.tag[SHX_SESSION_ID] = tag_in(9, 1 + (uint32_t)n % 3);
+    made.tag[SHX_PARENT] = tag_in(10 + (uint32_t)n % BUCKETS, 2);
+    return made;
+}
+
+static entry annotation(world *w, uint64_t target) {
+    entry made = context(w, 33);
+    made.kind = SHX_ANNOTATION;
+    made.links = 1u << SHX_CORRELATION | 1u << SHX_PARENT;
+    made.target = target;
+    return made;
+}
+
+static uint64_t head_of(const world *w) { return atomic_load(&w->live.ring.control->writer.head); }
+static void drain_to(world *w, uint64_t position) { shx_set_drained(&w->live.ring, position); }
+
+/* Append and drain until `head` has gone round and stands `room` granules before the end of the ring. */
+static void advance_to_room(world *w, uint64_t room) {
+    uint64_t goal = 2 * CAPACITY - room;
+    while (head_of(w) < goal) {
+        uint64_t left = goal - head_of(w), in_ring = CAPACITY - (head_of(w) & (CAPACITY - 1));
+        uint64_t most = left < 4 ? left : left == 5 ? 3 : 4;
+        if (most > in_ring) most = in_ring;
+        world_append(w, context(w, (uint32_t)(most - 1) * SHX_GRANULE));
+        if (head_of(w) > 24) drain_to(w, head_of(w) - 24);
+    }
+}
+
+static void first_record(world *w) {
+    w->operation = context(w, 100);
+    w->operation.self = 1u << SHX_CORRELATION;
+}
+
+static void wrap_with_padding(world *w) {
+    advance_to_room(w, 2);
+    w->operation = context(w, 200);
+}
+
+static void end_of_ring(world *w) {
+    advance_to_room(w, 4);
+    w->operation = context(w, 3 * SHX_GRANULE);
+}
+
+static void bucket_collisions(world *w) {
+    for (unsigned i = 0; i < 6; i++) {
+        entry made = context(w, 20 * i);
+        for (unsigned link = 0; link < SHX_LINKS; link++) made.tag[link] = tag_in(4, 1 + (i + link) % 3);
+        world_append(w, made);
+    }
+    w->operation = context(w, 50);
+    for (unsigned link = 0; link < SHX_LINKS; link++) w->operation.tag[link] = tag_in(4, 1 + link % 2);
+}
+
+static void eviction(world *w) {
+    advance_to_room(w, 20);
+    drain_to(w, head_of(w));
+    w->operation = context(w, 6 * SHX_GRANULE + 5);
+}
+
+static void many_granules(world *w) {
+    advance_to_room(w, 30);
+    drain_to(w, head_of(w) - 10);
+    w->operation = context(w, 14 * SHX_GRANULE + 61);
+}
+
+static void annotate_live(world *w) {
+    for (unsigned i = 0; i < 3; i++) world_append(w, context(w, 70));
+    world_append(w, annotation(w, w->known[0].position));
+    w->operation = annotation(w, w->known[1].position);
+}
+
+static void annotate_again(world *w) {
+    world_append(w, context(w, 70));
+    world_append(w, annotation(w, w->known[0].position));
+    w->operation = annotation(w, w->known[0].position);
+}
+
+static void annotate_evicted(world *w) {
+    advance_to_room(w, 20);
+    w->operation = annotation(w, w->known[0].position);
+}
+
+/* The new record takes the slot of the record that it annotates. */
+static void annotate_own_victim(world *w) {
+    advance_to_room(w, 20);
+    drain_to(w, head_of(w));
+    uint64_t victim = head_of(w) - CAPACITY;
+    for (unsigned i = 0; i < w->count && w->known[i].position <= victim; i++) w->operation.target = w->known[i].position;
+    w->operation = annotation(w, w->operation.target);
+}
+
+static void exact_fit(world *w) {
+    advance_to_room(w, 20);
+    drain_to(w, 0);
+    uint64_t free_space = CAPACITY - (head_of(w) - atomic_load(&w->live.ring.control->drained));
+    while (free_space > 8) {
+        world_append(w, context(w, 3 * SHX_GRANULE));
+        free_space = CAPACITY - (head_of(w) - atomic_load(&w->live.ring.control->drained));
+    }
+    w->operation = context(w, (uint32_t)(free_space - 1) * SHX_GRANULE);
+    w->tight = true;
+}
+
+static void one_too_many(world *w) {
+    exact_fit(w);
+    w->operation.size += 1;
+    w->expect = SHX_FULL;
+}
+
+static void empty_without_keys(world *w) {
+    world_append(w, context(w, 10));
+    w->operation = context(w, 0);
+    w->operation.links = 0;
+}
+
+static void awaited(world *w) {
+    world_append(w, context(w, 10));
+    w->operation = context(w, 90);
+    atomic_store(&w->live.ring.control->head_waiters, 1);
+}
+
+static void scribbled_buckets(world *w) {
+    w->operation = context(w, 90);
+    for (unsigned link = 0; link < SHX_LINKS; link++) {
+        _Atomic uint64_t *table = link ? w->live.ring.group : w->live.ring.unique;
+        atomic_store(&table[w->operation.tag[link] & (BUCKETS - 1)], link % 2 ? SHX_POSITION_MASK : 1000);
+    }
+}
+
+static void sealed_segment(world *w) {
+    first_record(w);
+    w->sealed = true;
+    w->expect = SHX_SEALED_OFF;
+    REQUIRE(shx_seal(&w->live.ring, NULL) == SHX_OK);
+}
+
+static void contradiction(world *w) {
+    first_record(w);
+    w->broken = true;
+    w->expect = SHX_CORRUPT;
+    atomic_store(&w->live.ring.control->drained, 50);
+}
+
+static void too_large(world *w) {
+    w->operation = context(w, CAPACITY / 4 * SHX_GRANULE);
+    w->expect = SHX_TOO_LARGE;
+}
+
+static void invalid_kind(world *w) {
+    w->operation = context(w, 10);
+    w->operation.kind = SHX_PADDING;
+    w->expect = SHX_INVALID;
+}
+
+static void end_of_positions(world *w) {
+    w->operation = context(w, 700);
+    w->expect = SHX_INVALID;
+    w->broken = true; /* nothing can follow */
+    atomic_store(&w->live.ring.control->writer.reserved, SHX_POSITION_MASK);
+    atomic_store(&w->live.ring.control->writer.head, SHX_POSITION_MASK);
+    atomic_store(&w->live.ring.control->drained, SHX_POSITION_MASK);
+}
+
+static void busy(world *w) {
+    world_append(w, context(w, 10));
+    w->operation = context(w, 30);
+    w->held = true;
+    w->expect = SHX_BUSY;
+}
+
+static void stalled(world *w) {
+    static const struct timespec past = {1, 0};
+    busy(w);
+    w->deadline = &past;
+    w->expect = SHX_STALLED;
+}
+
+const scenario scenarios[] = {
+    {"first-record", first_record},
+    {"wrap-with-padding", wrap_with_padding},
+    {"end-of-ring", end_of_ring},
+    {"bucket-collisions", bucket_collisions},
+    {"eviction", eviction},
+    {"many-granules", many_granules},
+    {"annotate-live", annotate_live},
+    {"annotate-again", annotate_again},
+    {"annotate-evicted", annotate_evicted},
+    {"annotate-own-victim", annotate_own_victim},
+    {"exact-fit", exact_fit},
+    {"one-too-many", one_too_many},
+    {"empty-without-keys", empty_without_keys},
+    {"awaited", awaited},
+    {"scribbled-buckets", scribbled_buckets},
+    {"sealed", sealed_segment},
+    {"contradiction", contradiction},
+    {"end-of-positions", end_of_positions},
+    {"too-large", too_large},
+    {"invalid-kind", invalid_kind},
+    {"busy", busy},
+    {"stalled", stalled},
+};
+const unsigned scenario_count = sizeof scenarios / sizeof *scenarios;
+
+void scenario_make(const scenario *which, world *w) {
+    memset(w, 0, sizeof *w);
+    segment_make(&w->live, CAPACITY, BASE, BASE);
+    which->prepare(w);
+}
+
+void scenario_free(world *w) { segment_free(&w->live); }
