@@ -43,7 +43,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # `import shmctx` must cost little more than `import msgspec`; these come when something needs them.
 LATE = ["aiosqlite", "asyncio", "click", "litestar", "psutil", "rich", "sqlite3"]
 
-C_FUNCTION = re.compile(r"^(?!typedef|struct|enum|union)\w[^;{}=]*?(\w+)\([^;{}]*\)\s*\{.*?^\}", re.MULTILINE | re.DOTALL)
+C_FUNCTION = re.compile(r"(?ms)^(?!typedef|struct|enum|union)\w[^;{}=]*?(\w+)\([^;{}]*\)\s*\{.*?^\}")
 
 
 def sources(*folders: str, endings: tuple[str, ...] = (".py",)) -> list[Path]:
