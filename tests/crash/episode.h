@@ -35,8 +35,8 @@ typedef struct {
 
 /* Step through the append; judge every state of the segment that has not been seen, as if the child had died in it. */
 void episode_trace(episode *e);
-/* Fork, run to a stop, SIGKILL, judge: for every `stride`-th stop, and every stop outside this program (libc, that is
- * within the mutex's own code). */
+/* Fork, run to a stop, SIGKILL, judge: for every `stride`-th stop, every stop with a new state, and every one outside
+ * this program, that is within the mutex's own code. */
 void episode_kill(episode *e, unsigned stride);
 void episode_free(episode *e);
 /* The segment as it was before; the lock taken by this process if the scenario wants that. */

@@ -30,8 +30,9 @@ typedef struct {
     shx_status expect; /* of the operation, when nobody kills it */
     bool held;         /* another process holds the lock all the while */
     bool tight;        /* no room for another append until the drain moves on */
-    bool broken;       /* the control words contradict each other: every append answers SHX_CORRUPT */
+    bool spoilt;       /* damaged beforehand: of what follows only the status of appends is judged, it is `expect` */
     bool sealed;
+    bool read_only;    /* the operation goes through a read-only handle */
 } world;
 
 /* The operation of a world, run in the calling process. */

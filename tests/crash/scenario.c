@@ -1,5 +1,7 @@
 #include "scenario.h"
 
+#include <sys/wait.h>
+
 #define CAPACITY 64u
 #define BUCKETS (CAPACITY / 2)
 #define BASE 1u
@@ -31,17 +33,19 @@ static entry annotation(world *w, uint64_t target) {
 static uint64_t head_of(const world *w) { return atomic_load(&w->live.ring.control->writer.head); }
 static void drain_to(world *w, uint64_t position) { shx_set_drained(&w->live.ring, position); }
 
-/* Append and drain until `head` has gone round and stands `room` granules before the end of the ring. */
-static void advance_to_room(world *w, uint64_t room) {
+/* Append until `head` has gone round and stands `room` granules before the end of the ring; drain all but `undrained`. */
+static void advance(world *w, uint64_t room, uint64_t undrained) {
     uint64_t goal = 2 * CAPACITY - room;
     while (head_of(w) < goal) {
         uint64_t left = goal - head_of(w), in_ring = CAPACITY - (head_of(w) & (CAPACITY - 1));
         uint64_t most = left < 4 ? left : left == 5 ? 3 : 4;
         if (most > in_ring) most = in_ring;
         world_append(w, context(w, (uint32_t)(most - 1) * SHX_GRANULE));
-        if (head_of(w) > 24) drain_to(w, head_of(w) - 24);
+        if (head_of(w) > undrained) drain_to(w, head_of(w) - undrained);
     }
 }
+
+static void advance_to_room(world *w, uint64_t room) { advance(w, room, 24); }
 
 static void first_record(world *w) {
     w->operation = context(w, 100);
@@ -124,6 +128,14 @@ static void one_too_many(world *w) {
     w->expect = SHX_FULL;
 }
 
+/* The record would fit, the padding that must come before it would not. */
+static void no_room_for_padding(world *w) {
+    advance(w, 2, 48);
+    w->operation = context(w, 15 * SHX_GRANULE);
+    w->tight = true;
+    w->expect = SHX_FULL;
+}
+
 static void empty_without_keys(world *w) {
     world_append(w, context(w, 10));
     w->operation = context(w, 0);
@@ -153,9 +165,64 @@ static void sealed_segment(world *w) {
 
 static void contradiction(world *w) {
     first_record(w);
-    w->broken = true;
+    w->spoilt = true;
     w->expect = SHX_CORRUPT;
     atomic_store(&w->live.ring.control->drained, 50);
+}
+
+/* A process that takes the lock and dies with it. */
+static void die_holding(world *w) {
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) _exit((int)shx_lock_enter(&w->live.ring, NULL));
+    int status;
+    REQUIRE(pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == SHX_OK);
+}
+
+static void death_in_contradiction(world *w) {
+    contradiction(w);
+    die_holding(w);
+}
+
+static void death_after_damage(world *w) {
+    world_append(w, context(w, 10));
+    w->operation = context(w, 30);
+    w->spoilt = true;
+    atomic_store(&shx_slot(&w->live.ring, w->known[0].position)->size_crc, UINT64_MAX);
+    die_holding(w);
+}
+
+static void death_and_old_age(world *w) {
+    world_append(w, context(w, 10));
+    w->operation = context(w, 30);
+    w->spoilt = true;
+    shx_set_tail(&w->live.ring, head_of(w));
+    die_holding(w);
+}
+
+static void overwritten_mutex(world *w) {
+    first_record(w);
+    w->spoilt = true;
+    w->expect = SHX_CORRUPT;
+    w->live.ring.control->writer.mutex.__data.__kind = 0x5a;
+}
+
+/* Records read back from the database, before the gap; one of them is annotated, and shares keys with the new one. */
+static void across_the_gap(world *w) {
+    segment_free(&w->live);
+    segment_make(&w->live, CAPACITY, 3 * CAPACITY - 5, 9 * CAPACITY - 5);
+    for (uint64_t at = 3 * CAPACITY - 30; at < 3 * CAPACITY - 10; at += 3 + at % 2) {
+        static unsigned char payload[SHX_GRANULE + 20];
+        entry made = context(w, sizeof payload);
+        fill_payload(payload, made.size, made.seed);
+        shx_draft draft = {.payload = payload, .time_ns = made.seed * 1000, .size = made.size, .kind = made.kind, .links = 0x1f};
+        memcpy(draft.tag, made.tag, sizeof draft.tag);
+        made.position = at;
+        REQUIRE(shx_place(&w->live.ring, &draft, at) == SHX_OK);
+        w->known[w->count++] = made;
+    }
+    shx_place_end(&w->live.ring);
+    w->operation = annotation(w, w->known[1].position);
 }
 
 static void too_large(world *w) {
@@ -169,10 +236,21 @@ static void invalid_kind(world *w) {
     w->expect = SHX_INVALID;
 }
 
+static void unknown_kind(world *w) {
+    invalid_kind(w);
+    w->operation.kind = SHX_LAST_KIND + 1;
+}
+
+static void read_only(world *w) {
+    first_record(w);
+    w->read_only = true;
+    w->expect = SHX_INVALID;
+}
+
 static void end_of_positions(world *w) {
     w->operation = context(w, 700);
     w->expect = SHX_INVALID;
-    w->broken = true; /* nothing can follow */
+    w->spoilt = true; /* nothing can follow, at whatever size */
     atomic_store(&w->live.ring.control->writer.reserved, SHX_POSITION_MASK);
     atomic_store(&w->live.ring.control->writer.head, SHX_POSITION_MASK);
     atomic_store(&w->live.ring.control->drained, SHX_POSITION_MASK);
@@ -205,11 +283,19 @@ const scenario scenarios[] = {
     {"annotate-own-victim", annotate_own_victim},
     {"exact-fit", exact_fit},
     {"one-too-many", one_too_many},
+    {"no-room-for-padding", no_room_for_padding},
     {"empty-without-keys", empty_without_keys},
     {"awaited", awaited},
     {"scribbled-buckets", scribbled_buckets},
     {"sealed", sealed_segment},
     {"contradiction", contradiction},
+    {"death-in-contradiction", death_in_contradiction},
+    {"death-after-damage", death_after_damage},
+    {"death-and-old-age", death_and_old_age},
+    {"overwritten-mutex", overwritten_mutex},
+    {"across-the-gap", across_the_gap},
+    {"unknown-kind", unknown_kind},
+    {"read-only", read_only},
     {"end-of-positions", end_of_positions},
     {"too-large", too_large},
     {"invalid-kind", invalid_kind},

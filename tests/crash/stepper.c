@@ -3,38 +3,42 @@
  * SIGKILL takes effect between two instructions, and what was stored before is what the survivors find. So the states
  * that the death of one writer can leave behind are those between its instructions, and single-stepping finds them all.
  *
- *   stepper [--scenario NAME] [--kill STRIDE] [--second LIMIT] [--coverage FILE] [--keep-going] [--list]
+ *   stepper [--scenario NAME] [--kill STRIDE] [--second LIMIT] [--kill-second STRIDE] [--waiter STRIDE]
+ *           [--coverage FILE] [--keep-going]
  *
- * Every scenario is traced and every state it leaves is judged. --kill also kills for real at every STRIDE-th
- * instruction (0: never) and at every one inside the mutex. --second does the same to the repair of up to LIMIT states.
+ * Every scenario is traced and every state it leaves is judged. --kill also kills for real: at every STRIDE-th
+ * instruction, where the state changes, and inside the mutex's code. --second traces the repair of LIMIT of the states
+ * in which the lock's holder is dead, and of those that follow a claim or a commit; --kill-second kills it for real.
+ * --waiter kills holders and sleepers of a contended lock.
  * Exit code 0: nothing wrong; 1: something is; 77: this system refuses ptrace. */
 #include <sys/personality.h>
 
 #include "episode.h"
 #include "scenario.h"
+#include "waiter.h"
 
 typedef struct {
     const char *only, *coverage;
-    unsigned stride, limit;
+    unsigned kill, second, kill_second, waiter; /* as the options of these names; 0: not at all */
 } options;
 
 static episode first, second;
 static uint64_t all_steps, all_states, all_kills;
 
 static void report(const char *name, const char *order, const episode *e) {
-    printf("%-20s %-7s steps %6u states %4u kills %6u\n", name, order, e->steps, e->state_count, e->kills);
+    printf("%-24s %-7s steps %6u states %4u kills %6u\n", name, order, e->steps, e->state_count, e->kills);
     all_steps += e->steps;
     all_states += e->state_count;
     all_kills += e->kills;
 }
 
+/* `flying`: the append of the child, then one that died before it. One that is refused must leave nothing. */
 static void begin(episode *e, const world *w, const char *start, const entry *flying, unsigned count, shx_status expect) {
     e->w = w;
     e->start = start;
     e->append = e->flying = flying;
     e->count = expect == SHX_OK ? count : 0;
     e->expect = expect;
-    if (expect != SHX_OK) e->flying = NULL;
 }
 
 /* The survivor's append, which repairs, dies too. */
@@ -56,24 +60,30 @@ static void kill_the_repair(const char *name, world *w, const snapshot *state, u
     episode_free(&second);
 }
 
+/* A claim or a commit lies between this state and the one before: never left out of a sample. */
+static bool moved(unsigned i) {
+    const shx_control *now = (const void *)(first.states[i].image + SHX_CONTROL_OFFSET);
+    const shx_control *before = (const void *)(first.states[i ? i - 1 : 0].image + SHX_CONTROL_OFFSET);
+    return now->writer.head != before->writer.head || now->writer.reserved != before->writer.reserved;
+}
+
 static void second_order(const char *name, world *w, const options *chosen) {
-    unsigned dead = 0, done = 0, seen = 0;
+    unsigned dead = 0, seen = 0, taken = 0;
     for (unsigned i = 0; i < first.state_count; i++) dead += first.states[i].died;
-    for (unsigned i = 0; i < first.state_count && done < chosen->limit; i++) {
+    for (unsigned i = 0; i < first.state_count; i++) {
         if (!first.states[i].died) continue;
-        /* Spread evenly over the states, from the first to the last. */
-        bool take = dead <= chosen->limit || seen * (chosen->limit - 1) >= done * (dead - 1);
-        seen++;
-        if (!take) continue;
-        done++;
+        /* Besides, evenly over the states. */
+        bool due = seen++ * chosen->second >= taken * dead;
+        if (!due && !moved(i)) continue;
+        taken += due;
         narrate("%s, repair of state %u", name, i);
-        kill_the_repair(name, w, &first.states[i], 0);
+        kill_the_repair(name, w, &first.states[i], chosen->kill_second);
     }
 }
 
 static void run(const scenario *which, const options *chosen) {
     static world w;
-    w.expect = SHX_OK;
+    alarm(300); /* a survivor that hangs must not hang the tests */
     narrate("%s", which->name);
     scenario_make(which, &w);
     char *start = malloc(w.live.size);
@@ -81,16 +91,17 @@ static void run(const scenario *which, const options *chosen) {
     begin(&first, &w, start, &w.operation, 1, w.expect);
     episode_trace(&first);
     narrate("%s, killed", which->name);
-    if (chosen->stride) episode_kill(&first, chosen->stride);
+    if (chosen->kill) episode_kill(&first, chosen->kill);
     report(which->name, "first", &first);
-    if (w.expect == SHX_OK && chosen->limit) second_order(which->name, &w, chosen);
+    if (w.expect == SHX_OK && !w.spoilt && chosen->second) second_order(which->name, &w, chosen);
     episode_free(&first);
     free(start);
     scenario_free(&w);
 }
 
 static void usage(void) {
-    fprintf(stderr, "usage: stepper [--scenario NAME] [--kill STRIDE] [--second LIMIT] [--coverage FILE] [--keep-going]\n");
+    fprintf(stderr, "usage: stepper [--scenario NAME] [--kill STRIDE] [--second LIMIT] [--kill-second STRIDE]\n"
+                    "               [--waiter STRIDE] [--coverage FILE] [--keep-going]\n");
     exit(2);
 }
 
@@ -104,8 +115,10 @@ static options parse(int count, char **words) {
         }
         if (!value) usage();
         if (!strcmp(words[i], "--scenario")) chosen.only = value;
-        else if (!strcmp(words[i], "--kill")) chosen.stride = (unsigned)atoi(value);
-        else if (!strcmp(words[i], "--second")) chosen.limit = (unsigned)atoi(value);
+        else if (!strcmp(words[i], "--kill")) chosen.kill = (unsigned)atoi(value);
+        else if (!strcmp(words[i], "--second")) chosen.second = (unsigned)atoi(value);
+        else if (!strcmp(words[i], "--kill-second")) chosen.kill_second = (unsigned)atoi(value);
+        else if (!strcmp(words[i], "--waiter")) chosen.waiter = (unsigned)atoi(value);
         else if (!strcmp(words[i], "--coverage")) chosen.coverage = value;
         else usage();
         i++;
@@ -126,7 +139,6 @@ static void make_reproducible(char **words) {
 int main(int count, char **words) {
     options chosen = parse(count, words);
     make_reproducible(words);
-    alarm(600); /* a survivor that hangs must not hang the tests */
     unsigned ran = 0;
     for (unsigned i = 0; i < scenario_count; i++) {
         if (chosen.only && strcmp(chosen.only, scenarios[i].name)) continue;
@@ -134,6 +146,7 @@ int main(int count, char **words) {
         ran++;
     }
     if (!ran) usage();
+    if (chosen.waiter) all_kills += waiter_kill(chosen.waiter);
     if (chosen.coverage) coverage_write(chosen.coverage);
     printf("total scenarios %u steps %lu states %lu kills %lu failures %u\n", ran, all_steps, all_states, all_kills, failures);
     return failures ? 1 : 0;

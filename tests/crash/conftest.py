@@ -1,0 +1,33 @@
+"""The stepper, compiled once per session with the release's flags."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "core"))
+
+from compiler import Compiler, run_program  # noqa: E402
+
+STEPPER = [HERE / f"{name}.c" for name in ("model", "scenario", "tracee", "episode", "waiter", "stepper")]
+NO_PTRACE = 77
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory):
+    """The compiler, as the release's extension is built."""
+    return Compiler(tmp_path_factory.mktemp("stepper"), [], [])
+
+
+@pytest.fixture(scope="session")
+def step(release):
+    """`step(*arguments, changed={}, name="stepper")` runs the stepper on the core, or on a changed copy of it."""
+
+    def run(*arguments, changed=None, name="stepper"):
+        done = run_program(release.program(name, STEPPER, changed), *arguments, limit=3600)
+        if done.returncode == NO_PTRACE:
+            pytest.skip("this system refuses ptrace between parent and child (seccomp, or another tracer)")
+        return done
+
+    return run

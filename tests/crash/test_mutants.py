@@ -1,0 +1,104 @@
+"""The tests of the tests: each of these bugs, planted in a copy of the core, must be found."""
+
+from dataclasses import dataclass
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One planted bug: texts of one file, each of which occurs exactly once, and what replaces them."""
+
+    name: str
+    file: str
+    changes: tuple[tuple[str, str], ...]
+
+    def text(self, core):
+        """The changed file; fails if the core has moved on and a text is not where it was."""
+        text = (core / self.file).read_text()
+        for old, new in self.changes:
+            assert text.count(old) == 1, f"{self.name}: {text.count(old)} times in {self.file}, not once: {old!r}"
+            text = text.replace(old, new)
+        return text
+
+
+def ring(name, *changes):
+    return Mutant(name, "ring.c", changes)
+
+
+def repair(name, *changes):
+    return Mutant(name, "repair.c", changes)
+
+
+PAYLOAD = "    write_payload(record, draft->payload, draft->size);\n"
+WRITE = "    write_record(ring, draft, crc, head);\n"
+PUBLISH = "    publish(ring, head + need);\n"
+CLAIM = "    claim(ring, head, head + need);\n"
+PAD = "        shx_write_padding(ring, head, reserved - head);\n"
+LAST = "store(&ring->control->writer.last, head);"
+LINK = "    shx_link_record(ring, head);\n"
+FULL = "if (head - drained + padding + need > ring->capacity) return SHX_FULL;"
+MARK = "if (annotation && back && back < position) mark_annotated"
+
+DEATHS = [
+    ring("commit-before-the-record", (WRITE + PUBLISH, PUBLISH + WRITE)),
+    ring("commit-before-the-stamp", (
+        PAYLOAD,
+        PAYLOAD + "    atomic_store(&ring->control->writer.head, position + granules_of(draft->size));\n",
+    )),
+    ring("commit-before-the-payload", (
+        PAYLOAD,
+        "    atomic_store(&record->stamp, stamp);\n"
+        "    atomic_store(&ring->control->writer.head, position + granules_of(draft->size));\n" + PAYLOAD,
+    )),
+    ring("link-before-the-commit", (PUBLISH + LINK, LINK + PUBLISH)),
+    ring("never-linked", (LINK, "")),
+    ring("write-before-the-claim", (CLAIM + WRITE, WRITE + CLAIM)),
+    ring("no-padding-at-the-end", ("return need > room ? room : 0;", "return need > room && need > 64 ? room : 0;")),
+    ring("padding-one-short", (
+        "shx_write_padding(ring, head, padding);", "shx_write_padding(ring, head, padding - 1);",
+    )),
+    ring("padding-not-committed", ("        publish(ring, head);\n", "")),
+    ring("one-granule-too-many", (FULL, FULL.replace("> ring->capacity", "> ring->capacity + 1"))),
+    ring("one-granule-too-few", (FULL, FULL.replace("> ring->capacity", ">= ring->capacity"))),
+    ring("space-without-padding", (FULL, FULL.replace("padding + ", ""))),
+    ring("drained-ignored", (FULL, FULL.replace("head - drained + ", ""))),
+    ring("distance-cut-short", ("position - newest : 0", "(position - newest) % 8 : 0")),
+    ring("distance-of-another-bucket", ("load(bucket_of(ring, i, tag))", "load(bucket_of(ring, i, tag + 1))")),
+    ring("start-not-remembered", (LAST, "(void)head;")),
+    ring("start-remembered-too-late", (PUBLISH, PUBLISH + "    store(&writer->last, head);\n"), (LAST, "(void)head;")),
+    ring("mark-before-the-commit", (
+        PUBLISH, "    if (draft->target) mark_annotated(ring, draft->target);\n" + PUBLISH,
+    )),
+    ring("never-marked", (MARK, MARK.replace("annotation &&", "!annotation &&"))),
+    ring("stranger-marked", ("    if (!shx_live(ring, target)) return;\n", ""),
+         ("    if ((stamp & SHX_POSITION_MASK) != target) return;\n", "")),
+    ring("uncommitted-record-visible", ("if (position >= atomic_load_explicit(&ring->control->writer.head, ACQUIRE))",
+                                        "if (position >= load(&ring->control->writer.reserved))")),
+    ring("own-key-forgotten", ("draft->self >> i & 1 ?", "0 ?")),
+    Mutant("never-consistent", "lock.c", (("    pthread_mutex_consistent(&control->writer.mutex);\n", ""),)),
+    Mutant("no-repair", "lock.c", (("shx_repair(ring) != SHX_OK", "0"),)),
+    Mutant("repair-not-counted", "lock.c",
+           (("    atomic_fetch_add_explicit(&control->repairs, 1, memory_order_relaxed);\n", ""),)),
+    Mutant("unlocked-too-early", "ring.c", (
+        ("    status = append_locked(ring, draft, crc, position);\n    shx_lock_leave(ring);\n",
+         "    shx_lock_leave(ring);\n    status = append_locked(ring, draft, crc, position);\n"),
+    )),
+    repair("repair-does-not-pad", (PAD, "")),
+    repair("repair-pads-too-late", (PAD, "        atomic_store(&writer->head, reserved);\n" + PAD)),
+    repair("repair-gives-the-space-back", (
+        PAD, "        reserved = head;\n        atomic_store(&writer->reserved, head);\n",
+    )),
+    repair("repair-does-not-link", ("        shx_link_record(ring, last);", "        return SHX_OK;")),
+    repair("repair-does-not-mark", ("view.kind != SHX_PADDING", "view.kind == SHX_CONTEXT")),
+]
+
+
+@pytest.mark.parametrize("mutant", DEATHS, ids=lambda mutant: mutant.name)
+def test_stepper_finds(mutant, step, release):
+    changed = {mutant.file: mutant.text(release.core[0].parent)}
+
+    done = step("--second", 4, changed=changed, name=f"mutant-{mutant.name}")
+
+    assert done.returncode == 1, f"{mutant.name} was not found"
+    assert "FAILED" in done.stdout + done.stderr
