@@ -66,6 +66,7 @@ bool shx_wait_urgent(shx_ring *ring, uint32_t seen, uint64_t timeout_ns) {
 void shx_request_drain(shx_ring *ring) {
     atomic_fetch_add_explicit(&ring->control->urgent, 1, memory_order_relaxed);
     futex_wake_all(&ring->control->urgent);
+    futex_wake_all(low_half(&ring->control->writer.head));
 }
 
 void shx_wake_head(shx_ring *ring) { wake(&ring->control->writer.head, &ring->control->head_waiters); }

@@ -1,0 +1,104 @@
+"""The cold side: the database that the drain fills and that every process reads by itself.
+
+`ColdWriter` and `ColdReader` are all that the rest of shmctx knows of a database; `sqlite` is the one that exists.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from shmctx.context import Context, Identity
+from shmctx.hot.shapes import RecordTuple
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    """Where the drain stands in a database."""
+
+    store_id: int
+    generation: int
+    """Which segment the position belongs to."""
+    capacity: int
+    """Granules of that segment's ring."""
+    epoch: int
+    position: int
+    """Everything before it is in the database."""
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """What to look for; None does not filter. Identities as in Context, times in ns since 1970."""
+
+    correlation: Identity | None = None
+    parent: Identity | None = None
+    agent_id: str | None = None
+    session_id: str | None = None
+    event_name: str | None = None
+    since_ns: int | None = None
+    until_ns: int | None = None
+    """Exclusive."""
+    before: int | None = None
+    """Only positions before this one."""
+    after: int | None = None
+    """Only positions after this one."""
+    limit: int | None = None
+    newest_first: bool = False
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """One drain transaction: the records of [start, end), in order."""
+
+    start: int
+    end: int
+    records: Sequence[RecordTuple]
+    damaged: Sequence[tuple[int, int, bytes]] = ()
+    """Stretches (start, end, raw bytes) in which no whole record was found; they go to the quarantine table."""
+
+
+class ColdWriter(Protocol):
+    """The one connection that writes and checkpoints. Used by one thread. Methods raise ColdError."""
+
+    def take_over(self, *, store_id: int) -> Cursor:
+        """Raise the epoch and return the cursor. ColdMismatch for the database of another store."""
+
+    def begin_generation(self, *, generation: int, capacity: int, position: int) -> None:
+        """Say that positions from here on belong to another segment."""
+
+    def commit(self, batch: Batch) -> None:
+        """Store the records and the position in one durable transaction. LeadershipLost if the epoch has moved."""
+
+    def insert(self, records: Iterable[RecordTuple]) -> int:
+        """Store records whatever the position is, skipping those that are there; returns how many were new."""
+
+    def newest(self, first: int, end: int) -> Iterable[RecordTuple]:
+        """The stored records of [first, end) as they were in the ring, oldest first."""
+
+    def maintain(self, *, idle: bool) -> None:
+        """Checkpoint as far as it is due."""
+
+    def close(self) -> None: ...
+
+
+class ColdReader(Protocol):
+    """Reading, from any thread. Methods raise ColdError."""
+
+    def get(self, position: int) -> Context | None: ...
+
+    def find_alias(self, alias: str) -> int | None: ...
+
+    def session(self, position: int) -> dict[str, Any] | None: ...
+
+    def annotations(self, target: int) -> dict[int, dict[str, Any]]:
+        """Fields annotated to the context at `target`, by the annotation's position."""
+
+    def annotations_of(self, targets: list[int]) -> dict[int, dict[int, dict[str, Any]]]:
+        """The same for many targets; those without annotations are left out."""
+
+    def query(self, query: Query) -> list[Context]: ...
+
+    def count(self) -> int:
+        """How many contexts there are."""
+
+    def positions(self) -> Iterable[int]:
+        """Positions of all contexts, oldest first."""
+
+    def close(self) -> None: ...

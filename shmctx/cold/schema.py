@@ -1,0 +1,150 @@
+"""The database's tables, numbered migrations, and the view that shows them under their public names.
+
+Typed columns throughout: a person with the sqlite3 shell can read everything; only what an application made up itself
+is JSON. `position` is the rowid, so inserts append at the right edge and a look-up by ref is one seek. Columns of type
+ANY hold an identity: an integer is a native record's position, text an id that somebody brought.
+"""
+
+import sqlite3
+
+from shmctx.errors import ColdMismatch, ColdUnavailable
+from shmctx.refs import make_ref
+
+MINIMUM_SQLITE = (3, 37, 0)
+"""STRICT tables. Debian 12 has 3.40, Ubuntu 22.04 has 3.37."""
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE store (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        store_id INTEGER NOT NULL,
+        generation INTEGER NOT NULL,
+        capacity INTEGER NOT NULL,
+        epoch INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        created_ns INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE text (id INTEGER PRIMARY KEY, value TEXT NOT NULL UNIQUE) STRICT;
+    CREATE TABLE session (
+        position INTEGER PRIMARY KEY,
+        session_id TEXT NOT NULL,
+        agent_id TEXT,
+        sandbox_uuid TEXT,
+        created_at ANY,
+        extra TEXT
+    ) STRICT;
+    CREATE INDEX session_by_id ON session (session_id);
+    CREATE TABLE record (
+        position INTEGER PRIMARY KEY,
+        time_ns INTEGER NOT NULL,
+        event_name INTEGER NOT NULL,
+        depth INTEGER NOT NULL,
+        parent ANY,
+        correlation ANY NOT NULL,
+        root ANY,
+        event_id TEXT,
+        agent INTEGER,
+        client INTEGER,
+        session INTEGER,
+        user_id TEXT,
+        tenant_id TEXT,
+        environment TEXT,
+        tags TEXT,
+        error TEXT,
+        error_type TEXT,
+        error_message TEXT,
+        response_ref TEXT,
+        extra TEXT
+    ) STRICT;
+    CREATE INDEX record_by_correlation ON record (correlation);
+    CREATE INDEX record_by_agent ON record (agent) WHERE agent IS NOT NULL;
+    CREATE INDEX record_by_session ON record (session) WHERE session IS NOT NULL;
+    CREATE INDEX record_by_parent ON record (parent) WHERE parent IS NOT NULL;
+    CREATE INDEX record_by_event_id ON record (event_id) WHERE event_id IS NOT NULL;
+    CREATE INDEX record_by_name ON record (event_name);
+    CREATE INDEX record_by_time ON record (time_ns);
+    CREATE TABLE annotation (
+        position INTEGER PRIMARY KEY,
+        target INTEGER NOT NULL,
+        time_ns INTEGER NOT NULL,
+        fields TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX annotation_by_target ON annotation (target);
+    CREATE TABLE quarantine (
+        position INTEGER PRIMARY KEY,
+        kind INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        raw BLOB NOT NULL
+    ) STRICT;
+    """,
+)
+
+VERSION = len(MIGRATIONS)
+
+
+def check_engine() -> None:
+    """Raise ColdUnavailable where the SQLite that Python is linked with is too old."""
+    if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
+        raise ColdUnavailable(
+            f"SQLite {sqlite3.sqlite_version} is too old.", hint="Use a Python linked with SQLite 3.37 or later."
+        )
+
+
+def check_version(connection: sqlite3.Connection, path: str) -> int:
+    """The schema version of a database, 0 for an empty one. Raises ColdMismatch for a newer or a foreign one."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    if version > VERSION:
+        raise ColdMismatch(
+            f"{path} has schema version {version}; this shmctx knows up to {VERSION}.",
+            hint="Use the newer shmctx that wrote it.",
+        )
+    if tables and "store" not in tables:
+        raise ColdMismatch(f"{path} is the database of another application.", hint="Name another file.")
+    return version
+
+
+def migrate(connection: sqlite3.Connection, path: str) -> None:
+    """Bring a database to VERSION, each step in one transaction with its number."""
+    for number in range(check_version(connection, path), VERSION):
+        connection.executescript(f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
+
+
+def create_view(connection: sqlite3.Connection, store_id: int) -> None:
+    """The view `context`: one row per context under the public field names. It spells refs out in SQL, so the store id
+    is part of it."""
+    connection.execute("DROP VIEW IF EXISTS context")
+    connection.execute(_view_sql(store_id))
+
+
+def _base32(store_id: int, position: str) -> str:
+    """SQL for a ref's 16 characters. The first four are the store's; the fifth mixes its last bits and the position's
+    first; the others are five bits of the position each."""
+    alphabet = "'0123456789abcdefghjkmnpqrstvwxyz'"
+    fixed = make_ref(store_id, 0)[4:8]
+    digits = [f"substr({alphabet}, 1 + {(store_id & 15) << 1} + (({position}) >> 55), 1)"]
+    digits += [f"substr({alphabet}, 1 + ((({position}) >> {shift}) & 31), 1)" for shift in range(50, -1, -5)]
+    return f"'{fixed}' || " + " || ".join(digits)
+
+
+def _identity(store_id: int, column: str, prefix: str) -> str:
+    return f"CASE typeof({column}) WHEN 'integer' THEN '{prefix}' || {_base32(store_id, column)} ELSE {column} END"
+
+
+def _view_sql(store_id: int) -> str:
+    return f"""
+    CREATE VIEW context AS SELECT
+        r.position,
+        'ctx_' || {_base32(store_id, "r.position")} AS ref,
+        coalesce(r.event_id, 'evt_' || {_base32(store_id, "r.position")}) AS event_id,
+        (SELECT value FROM text WHERE id = r.event_name) AS event_name,
+        r.time_ns / 1e9 AS timestamp,
+        {_identity(store_id, "r.correlation", "corr_")} AS correlation_id,
+        {_identity(store_id, "r.parent", "evt_")} AS parent_event_id,
+        {_identity(store_id, "r.root", "evt_")} AS root_event_id,
+        r.depth,
+        (SELECT value FROM text WHERE id = r.agent) AS agent_id,
+        (SELECT value FROM text WHERE id = r.client) AS client_id,
+        s.session_id,
+        r.user_id, r.tenant_id, r.environment, r.tags, r.error, r.error_type, r.error_message, r.response_ref, r.extra
+    FROM record AS r LEFT JOIN session AS s ON s.position = r.session"""

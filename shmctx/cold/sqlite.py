@@ -1,0 +1,270 @@
+"""SQLite behind the cold interface: one connection writes and checkpoints, all others only read.
+
+SQLite before 3.51.3 can lose committed rows when one connection checkpoints while another commits (its WAL-reset bug),
+so there is never a second one that does either: the writer exists only under the leader's flock, readers are opened
+`mode=ro` with `query_only`.
+"""
+
+import contextlib
+import heapq
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+
+from shmctx.cold import Batch, Cursor, rows, schema
+from shmctx.errors import ColdMismatch, ColdUnavailable, LeadershipLost
+from shmctx.hot._core import ANNOTATION, CONTEXT, FIRST_POSITION, SESSION
+from shmctx.hot.shapes import RecordTuple
+
+BUSY_TIMEOUT = 2.0
+"""Seconds to wait for a lock that a foreign tool holds on the database."""
+CHECKPOINT_BYTES = 8 << 20
+"""Write-ahead log that is worth a checkpoint while the drain is busy."""
+MAX_INTERNED = 200_000
+"""Texts whose ids the writer remembers."""
+
+_HINTS = (
+    ("locked", "Another program holds a lock on the database; the drain tries again by itself."),
+    ("readonly", "Make the file and its directory writable; records stay in the ring until then."),
+    ("full", "Free space on the database's disk; records stay in the ring until then."),
+    ("malformed", "The database is damaged: restore it from a backup, or move it away to start a new one."),
+    ("not a database", "Name another file, or move this one away."),
+    ("disk I/O", "Look at the kernel's log for the disk; records stay in the ring until it works again."),
+    ("unable to open", "Check that the directory exists and belongs to this user."),
+)
+
+
+@contextlib.contextmanager
+def translated(path: str) -> Iterator[None]:
+    """SQLite's errors as ColdUnavailable, with what to do next."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        text = str(error)
+        hint = next((hint for word, hint in _HINTS if word in text), "")
+        raise ColdUnavailable(f"The database {path} cannot be used: {text}.", hint=hint) from error
+
+
+class SqliteWriter:
+    """A ColdWriter. Opening it creates or migrates the database."""
+
+    def __init__(self, path: Path, *, wal_limit: int = 64 << 20) -> None:
+        schema.check_engine()
+        self.path = path
+        self._wal_limit = wal_limit
+        self._texts: dict[str, int] = {}
+        self._epoch = 0
+        _create_private(path)
+        with translated(str(path)):
+            # Closing checkpoints; a connection that fails half-way is closed by its deletion.
+            self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA trusted_schema = OFF")
+            schema.check_version(self._db, str(path))
+            self._configure()
+            schema.migrate(self._db, str(path))
+        self._inode = path.stat().st_ino
+
+    def _configure(self) -> None:
+        mode = self._db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute("PRAGMA wal_autocheckpoint = 0")
+        self._db.execute(f"PRAGMA journal_size_limit = {self._wal_limit}")
+        self._db.execute("PRAGMA cache_size = -32000")
+        synchronous = self._db.execute("PRAGMA synchronous").fetchone()[0]
+        if mode != "wal" or synchronous != 2:
+            raise ColdUnavailable(
+                f"{self.path} cannot be written durably: journal mode {mode}, synchronous {synchronous}.",
+                hint="Put it on a local disk; network file systems have no write-ahead log.",
+            )
+
+    def cursor(self) -> Cursor | None:
+        """Where the drain stands; None in a new database."""
+        with translated(str(self.path)):
+            row = self._db.execute("SELECT store_id, generation, capacity, epoch, position FROM store").fetchone()
+        return Cursor(*row) if row else None
+
+    def create_store(self, *, store_id: int, position: int = FIRST_POSITION) -> None:
+        """Give a new database its store id."""
+        with translated(str(self.path)), self._transaction():
+            self._db.execute("INSERT INTO store VALUES (1, ?, 0, 0, 0, ?, ?)", (store_id, position, time.time_ns()))
+            schema.create_view(self._db, store_id)
+
+    def take_over(self, *, store_id: int) -> Cursor:
+        """See ColdWriter."""
+        cursor = self.cursor()
+        if cursor is None:
+            raise ColdMismatch(f"{self.path} belongs to no store yet.")
+        if cursor.store_id != store_id:
+            raise ColdMismatch(
+                f"{self.path} belongs to store {cursor.store_id:06x}, the segment to store {store_id:06x}.",
+                hint="Name the database that the segment was made with (`shmctx ls` shows it).",
+            )
+        with translated(str(self.path)), self._transaction():
+            self._db.execute("UPDATE store SET epoch = epoch + 1")
+        cursor = msgspec.structs.replace(cursor, epoch=cursor.epoch + 1)
+        self._epoch = cursor.epoch
+        return cursor
+
+    def begin_generation(self, *, generation: int, capacity: int, position: int) -> None:
+        """See ColdWriter."""
+        with translated(str(self.path)), self._transaction():
+            changed = self._db.execute(
+                "UPDATE store SET generation = ?, capacity = ?, position = max(position, ?) WHERE epoch = ?",
+                (generation, capacity, position, self._epoch),
+            ).rowcount
+            if changed != 1:
+                raise LeadershipLost(f"Another process leads {self.path} now.")
+
+    def commit(self, batch: Batch) -> None:
+        """See ColdWriter."""
+        if not self.is_current():
+            raise ColdUnavailable(f"The database {self.path} was removed or replaced while it was in use.")
+        try:
+            with translated(str(self.path)), self._transaction():
+                changed = self._db.execute(
+                    "UPDATE store SET position = ? WHERE epoch = ? AND position = ?",
+                    (batch.end, self._epoch, batch.start),
+                ).rowcount
+                if changed != 1:
+                    raise LeadershipLost(f"Another process has drained {self.path} meanwhile.")
+                self._insert(batch.records)
+                self._db.executemany(
+                    rows.INSERT_QUARANTINE,
+                    [(start, 0, "damaged in the ring", raw) for start, _, raw in batch.damaged],
+                )
+        except BaseException:
+            self._texts.clear()  # ids from a transaction that was rolled back
+            raise
+
+    def insert(self, records: Iterable[RecordTuple]) -> int:
+        """See ColdWriter."""
+        count = (
+            "SELECT (SELECT count(*) FROM record) + (SELECT count(*) FROM session) + (SELECT count(*) FROM annotation)"
+        )
+        try:
+            with translated(str(self.path)), self._transaction():
+                before = self._db.execute(count).fetchone()[0]
+                self._insert(records)
+                return int(self._db.execute(count).fetchone()[0] - before)
+        except BaseException:
+            self._texts.clear()
+            raise
+
+    def _insert(self, records: Iterable[RecordTuple]) -> None:
+        contexts, sessions, annotations, rejected = [], [], [], []
+        for position, kind, _, time_ns, payload in records:
+            try:
+                if kind == CONTEXT:
+                    contexts.append(rows.record_row(position, time_ns, payload, self._intern))
+                elif kind == SESSION:
+                    sessions.append(rows.session_row(position, payload))
+                elif kind == ANNOTATION:
+                    annotations.append(rows.annotation_row(position, time_ns, payload))
+                else:
+                    rejected.append((position, kind, "unknown kind of record", payload))
+            except msgspec.MsgspecError as error:
+                rejected.append((position, kind, str(error), payload))
+        self._db.executemany(rows.INSERT_RECORD, contexts)
+        self._db.executemany(rows.INSERT_SESSION, sessions)
+        self._db.executemany(rows.INSERT_ANNOTATION, annotations)
+        self._db.executemany(rows.INSERT_QUARANTINE, rejected)
+
+    def _intern(self, text: str) -> int:
+        """The id of a text, stored now if it is new. Looked up inside the caller's transaction."""
+        number = self._texts.get(text)
+        if number is None:
+            self._db.execute("INSERT OR IGNORE INTO text (value) VALUES (?)", (text,))
+            number = int(self._db.execute("SELECT id FROM text WHERE value = ?", (text,)).fetchone()[0])
+            if len(self._texts) >= MAX_INTERNED:
+                self._texts.clear()
+            self._texts[text] = number
+        return number
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise
+
+    def newest(self, first: int, end: int) -> Iterator[RecordTuple]:
+        """See ColdWriter."""
+        span = (first, end)
+        streams = [
+            (
+                rows.record_from_row(row)
+                for row in self._db.execute(
+                    f"SELECT {rows.resolved_columns()} FROM record AS r WHERE position >= ? AND position < ? "
+                    "ORDER BY position",
+                    span,
+                )
+            ),
+            (
+                rows.record_from_session(row)
+                for row in self._db.execute(
+                    "SELECT * FROM session WHERE position >= ? AND position < ? ORDER BY position", span
+                )
+            ),
+            (
+                rows.record_from_annotation(row)
+                for row in self._db.execute(
+                    "SELECT * FROM annotation WHERE position >= ? AND position < ? ORDER BY position", span
+                )
+            ),
+        ]
+        yield from heapq.merge(*streams, key=lambda record: record[0])
+
+    def maintain(self, *, idle: bool) -> None:
+        """See ColdWriter."""
+        size = self.wal_size()
+        if size == 0 or (not idle and size < CHECKPOINT_BYTES):
+            return
+        # PASSIVE never waits for readers. A log beyond the limit is emptied even if that waits for them a moment.
+        mode = "TRUNCATE" if idle or size > self._wal_limit else "PASSIVE"
+        with translated(str(self.path)):
+            self._db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+
+    def wal_size(self) -> int:
+        """Bytes of the write-ahead log."""
+        try:
+            return os.stat(f"{self.path}-wal").st_size
+        except FileNotFoundError:
+            return 0
+
+    def is_current(self) -> bool:
+        """Whether the path still leads to the file this connection has open."""
+        try:
+            return self.path.stat().st_ino == self._inode
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Close the connection; SQLite checkpoints and removes the log if nobody reads."""
+        with contextlib.suppress(sqlite3.Error):
+            self._db.close()
+
+
+def _create_private(path: Path) -> None:
+    """Make the file 0600 before SQLite opens it; the log and its index inherit the mode."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise ColdUnavailable(
+            f"The database {path} cannot be opened for writing: {error.strerror}.",
+            hint="Check that its directory exists, is writable and belongs to this user.",
+        ) from None
+
+
+def read_uri(path: Path) -> str:
+    """A URI that opens the database for reading only."""
+    return f"file:{quote(str(path))}?mode=ro"

@@ -1,0 +1,219 @@
+"""The leader: one thread of one process, which drains the ring of a segment to its database.
+
+It runs in small steps, because an event loop may share the interpreter with it, and it never gives up: whatever the
+database answers, records stay in the ring, the error is noted in the segment for `stats`, and the batch is tried again.
+"""
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Protocol
+
+from shmctx import process
+from shmctx.cold import Batch, Cursor
+from shmctx.cold.sqlite import SqliteWriter
+from shmctx.drain import generation
+from shmctx.drain.election import Election
+from shmctx.errors import ColdError, LeadershipLost, SegmentError, ShmctxError
+from shmctx.hot.segment import Segment
+from shmctx.settings import Settings
+
+_SHORTEST_RETRY = 0.02  # seconds
+
+
+class Host(Protocol):
+    """What a leader works for: something that has a segment and takes a new one."""
+
+    name: str
+    segment: Segment
+
+    def replace_segment(self, segment: Segment) -> None: ...
+
+
+class Leader:
+    """Drains for as long as this process holds the election. Used by one thread."""
+
+    def __init__(self, host: Host, database: Path, settings: Settings, stop: threading.Event) -> None:
+        self._host = host
+        self._database = database
+        self._settings = settings
+        self._stop = stop
+        self._writer: SqliteWriter | None = None
+        self._cursor: Cursor
+        self._retry = _SHORTEST_RETRY
+        self._looked_after = 0.0
+
+    def take_over(self) -> None:
+        """Open the database and raise the epoch; with it, the segment's drain position. Raises ColdError."""
+        segment = self._host.segment
+        writer = SqliteWriter(self._database, wal_limit=self._settings.wal_limit)
+        try:
+            self._cursor = generation.align(writer, segment)
+        except BaseException:
+            writer.close()
+            raise
+        self._writer = writer
+        note = segment.ring.leader()
+        failover = note["pid"] not in (0, os.getpid()) and not process.is_alive(note["pid"], note["start"])
+        segment.ring.set_leader(os.getpid(), process.start_time(os.getpid()), self._cursor.epoch, failover)
+        segment.ring.set_drained(self._cursor.position)
+
+    def run(self) -> None:
+        """Drain until `stop` is set and everything before that is drained, or leadership is lost."""
+        while True:
+            stopping = self._stop.is_set()
+            try:
+                if self._writer is None:
+                    self.take_over()
+                drained = self._step(stopping)
+            except LeadershipLost:
+                return
+            except ShmctxError as error:
+                if self._fail(error, stopping):
+                    return
+                continue
+            self._retry = _SHORTEST_RETRY
+            if stopping and not drained:
+                return
+
+    def _step(self, stopping: bool) -> bool:
+        """Drain one batch; False if there was nothing to drain."""
+        ring = self._host.segment.ring
+        urgent = ring.urgent()
+        head = ring.positions()[1]
+        if head <= self._cursor.position:
+            self._look_after_segment(idle=True)
+            if not stopping and ring.positions()[1] == head:
+                ring.wait_head(head, self._settings.idle_interval)
+            return False
+        if not stopping and head - self._cursor.position < self._settings.batch_records:
+            ring.wait_urgent(urgent, self._settings.batch_window)
+        self._drain_batch()
+        self._look_after_segment(idle=False)
+        return True
+
+    def _drain_batch(self) -> None:
+        ring, writer = self._host.segment.ring, self._writer
+        assert writer is not None
+        batch = read_batch(self._host.segment, self._cursor.position, self._settings)
+        writer.commit(batch)
+        self._cursor = Cursor(
+            self._cursor.store_id, self._cursor.generation, self._cursor.capacity, self._cursor.epoch, batch.end
+        )
+        ring.set_drained(batch.end)
+        ring.note_drain(time.time_ns(), "")
+
+    def _look_after_segment(self, *, idle: bool) -> None:
+        """Now and then: checkpoints, and whether the segment still has its name."""
+        now = time.monotonic()
+        if now - self._looked_after < self._settings.idle_interval:
+            return
+        self._looked_after = now
+        assert self._writer is not None
+        self._writer.maintain(idle=idle)
+        segment = self._host.segment
+        segment.ring.seen(time.time_ns())
+        if not segment.is_current():
+            self._move_on(segment)
+
+    def _move_on(self, segment: Segment) -> None:
+        """The segment's name was removed: drain the orphan through its mapping, then start a new generation."""
+        segment.ring.seal(self._settings.lock_timeout)
+        while self._cursor.position < segment.ring.positions()[1]:
+            self._drain_batch()
+        assert self._writer is not None
+        self._host.replace_segment(
+            generation.succeed(self._writer, segment, self._database, rehydrate=self._settings.rehydrate)
+        )
+        self._close_writer()  # opened again by run(): a new epoch for a new generation
+
+    def _fail(self, error: ShmctxError, stopping: bool) -> bool:
+        """Note the error and wait a little; True if the leader should give up because it is asked to stop."""
+        self._host.segment.ring.note_drain(0, str(error))
+        self._close_writer()
+        if stopping:
+            return True
+        self._stop.wait(self._retry)
+        self._retry = min(2 * self._retry, self._settings.retry_limit)
+        return False
+
+    def _close_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def close(self) -> None:
+        """Close the database."""
+        self._close_writer()
+
+
+def read_batch(segment: Segment, position: int, settings: Settings) -> Batch:
+    """Copy the next records out of the ring, in steps that each hold the interpreter lock for a moment only."""
+    ring = segment.ring
+    head = ring.positions()[1]
+    end, bytes_left = position, settings.batch_bytes
+    records, damaged = [], []
+    while end < head and len(records) < settings.batch_records and bytes_left > 0:
+        end, some, skipped = ring.scan(end, head, settings.scan_records, bytes_left)
+        records += some
+        # What is not live any more is no damage: the database was behind a ring that had moved on.
+        damaged += [(start, stop, ring.raw(start, stop)) for start, stop in skipped if ring.live(start)]
+        bytes_left -= sum(len(record[4]) for record in some)
+    return Batch(start=position, end=end, records=records, damaged=damaged)
+
+
+class Candidate:
+    """A thread that stands for election and leads when it wins. Starts at once."""
+
+    def __init__(self, host: Host, database: Path, settings: Settings, election: Election | None = None) -> None:
+        self._host = host
+        self._database = database
+        self._settings = settings
+        self._election = election or Election(database)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"shmctx drain {host.name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process drains now."""
+        return self._election.won and self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                won = self._election.try_win()
+            except ColdError as error:
+                self._host.segment.ring.note_drain(0, str(error))
+                won = False
+            if won:
+                self._lead()
+            else:
+                self._wait_for_leader()
+
+    def _lead(self) -> None:
+        leader = Leader(self._host, self._database, self._settings, self._stop)
+        try:
+            leader.run()
+        finally:
+            leader.close()
+            self._election.resign()
+
+    def _wait_for_leader(self) -> None:
+        """Until the leader dies or it is time to try again, whichever comes first."""
+        self._stop.wait(self._settings.poll_interval)
+
+    def stop(self, timeout: float) -> bool:
+        """Drain what is there, give up leadership, end the thread. True if it ended in time (seconds)."""
+        self._stop.set()
+        try:
+            self._host.segment.ring.request_drain()
+        except SegmentError:
+            pass
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def forked(self) -> None:
+        """In a forked child: the thread is gone; give the inherited descriptor back."""
+        self._election.forked()

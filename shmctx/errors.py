@@ -1,0 +1,172 @@
+"""Every error of shmctx, in one tree.
+
+ShmctxError
+├── SegmentError                 the shared memory
+│   ├── SegmentMissing           no segment of that name
+│   ├── SegmentExists            made by somebody else meanwhile
+│   ├── SegmentMismatch          another layout, build, user, boot or PID namespace
+│   ├── SegmentCorrupt           control words or a header contradict each other
+│   ├── SegmentTooLarge          /dev/shm has no room
+│   ├── SegmentSealed            this generation takes no more puts
+│   └── ReadOnly                 a write through a read-only handle
+├── PutError                     nothing was stored
+│   ├── RingFull                 no space until somebody drains
+│   ├── PayloadTooLarge
+│   ├── InvalidField             a field that cannot be stored, or does not exist
+│   └── WriterStalled            a stopped process holds the append lock
+├── NotDurable                   stored, but no commit covers it yet
+├── ContextNotFound (KeyError)   the ref resolves neither hot nor cold
+│   ├── MalformedRef (ValueError)
+│   └── ForeignRef               a ref of another store
+├── RecordDamaged                a record is there, its checksum is wrong
+├── ColdError                    the database
+│   ├── ColdUnavailable          locked, missing, read-only, full, unreadable
+│   ├── ColdMismatch             the database of another store, or of a newer shmctx
+│   └── LeadershipLost           another process raised the epoch
+├── LeaderAlive                  refused while a process drains
+└── StoreClosed
+
+Every error carries a `hint`: what to do next, in one sentence, or an empty string. The command line prints it after
+``Try:``. None of them costs the caller anything that was stored before.
+"""
+
+
+class ShmctxError(Exception):
+    """Base of all errors of shmctx. `hint` says what to do next."""
+
+    hint: str = ""
+
+    def __init__(self, message: str = "", *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        if hint:
+            self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip() if self.hint else self.message
+
+
+class SegmentError(ShmctxError):
+    """The shared-memory segment cannot be used as asked."""
+
+
+class SegmentMissing(SegmentError):
+    """No segment has that name."""
+
+    hint = (
+        "Start the daemon (`shmctx daemon NAME`) or open the store with shmctx.open(); `shmctx ls` shows what exists."
+    )
+
+
+class SegmentExists(SegmentError):
+    """Another process made a segment of that name first."""
+
+
+class SegmentMismatch(SegmentError):
+    """The segment belongs to another layout, build, C library, user, boot or PID namespace."""
+
+
+class SegmentCorrupt(SegmentError):
+    """The segment's control words contradict each other; whatever the database has is intact."""
+
+    hint = "Stop the processes that use it, run `shmctx-recover NAME --db FILE`, then start the daemon again."
+
+
+class SegmentTooLarge(SegmentError):
+    """Shared memory has no room for a segment of that size."""
+
+    hint = "Free space in /dev/shm, ask for a smaller ring_size, or give the container more (docker run --shm-size)."
+
+
+class SegmentSealed(SegmentError):
+    """This generation of the segment takes no more puts: its name was removed, and a new one takes over."""
+
+    hint = "Attach the name again."
+
+
+class ReadOnly(SegmentError):
+    """The handle is read-only."""
+
+    hint = "Attach without readonly=True to write."
+
+
+class PutError(ShmctxError):
+    """Nothing was stored."""
+
+
+class RingFull(PutError):
+    """The ring holds nothing but records that are not in the database yet."""
+
+    hint = (
+        "Start a process that drains (`shmctx daemon`), look at `shmctx stat` for its last error, or use a larger ring."
+    )
+
+
+class PayloadTooLarge(PutError):
+    """One record may take a quarter of the ring and 16 MiB at most."""
+
+    hint = "Store large data elsewhere and put a reference to it, or use a larger ring_size."
+
+
+class InvalidField(PutError):
+    """A field does not exist, has the wrong type, or holds a value that cannot be encoded."""
+
+
+class WriterStalled(PutError):
+    """The append lock was not free in time: its holder is stopped (SIGSTOP, freezer, debugger)."""
+
+    hint = "Resume or end that process; `shmctx doctor` names it. Reads are not affected."
+
+
+class NotDurable(ShmctxError):
+    """The record is in the ring and its ref is valid, but no commit covers it yet."""
+
+    hint = "Look at `shmctx stat` for the drain's lag and last error; flush() waits again."
+
+
+class ContextNotFound(ShmctxError, KeyError):
+    """The ref resolves neither in the ring nor in the database: never put, aged out, or lost with a reboot."""
+
+    __str__ = ShmctxError.__str__  # KeyError would print the repr of the message
+
+
+class MalformedRef(ContextNotFound, ValueError):
+    """Not a ref: `ctx_` and 16 Crockford base32 characters, or an id that a context brought with it."""
+
+
+class ForeignRef(ContextNotFound):
+    """A ref of another store."""
+
+    hint = "Attach the store that made it; the first characters of a ref name the store."
+
+
+class RecordDamaged(ShmctxError):
+    """A record is in the ring but its size or checksum is wrong: some process wrote into the segment."""
+
+    hint = "Run `shmctx doctor`; `shmctx-recover` puts damaged records aside."
+
+
+class ColdError(ShmctxError):
+    """The database cannot be used as asked. What is in the ring stays there."""
+
+
+class ColdUnavailable(ColdError):
+    """The database is locked, missing, read-only, full or unreadable."""
+
+
+class ColdMismatch(ColdError):
+    """The database belongs to another store, or to a newer shmctx."""
+
+
+class LeadershipLost(ColdError):
+    """Another process leads now: the database has a newer epoch or drain position than this one wrote."""
+
+
+class LeaderAlive(ShmctxError):
+    """Refused while a process drains this database."""
+
+
+class StoreClosed(ShmctxError):
+    """The store was closed in this process. Nothing that was put is affected."""
+
+    hint = "Open or attach it again."

@@ -1,0 +1,257 @@
+"""Finding contexts: hot first, then cold, and both together for a query.
+
+The database is asked only for what the ring does not have. A query asks both, the ring first: whatever is drained
+between the two steps then shows up in the second.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any, cast
+
+import msgspec
+
+from shmctx import records
+from shmctx.cold import ColdReader, Query
+from shmctx.context import Context
+from shmctx.errors import ContextNotFound, ForeignRef, MalformedRef, RecordDamaged
+from shmctx.hot._core import (
+    AGENT_LINK,
+    ALIAS_LINK,
+    ANNOTATION,
+    COLD_HITS,
+    CONTEXT,
+    CORRELATION_LINK,
+    FIRST_POSITION,
+    MISSES,
+    PARENT_LINK,
+    SESSION,
+    SESSION_LINK,
+    Ring,
+    make_ref,
+)
+from shmctx.hot.shapes import RecordTuple
+from shmctx.refs import MAX_ALIAS, REF_LENGTH, alias_of, resolve_native
+
+_MANY = 1 << 40
+_SCAN = 1024
+SESSIONS_CACHED = 4096
+
+
+class Finder:
+    """Resolves refs and answers queries for one store. Any thread may use it."""
+
+    def __init__(self, ring: Ring, reader: ColdReader, store_id: int) -> None:
+        self._ring = ring
+        self._reader = reader
+        self._store_id = store_id
+        self._sessions: OrderedDict[int, dict[str, Any]] = OrderedDict()
+
+    # ---- one context ----
+
+    def find(self, ref: str) -> Context | None:
+        """The context of a ref or alias, annotations merged; None if it is nowhere. Raises RecordDamaged, ColdError."""
+        position = self.locate(ref)
+        context = None if position is None else self.at(position)
+        if context is None:
+            self._ring.count(MISSES, 1)
+        return context
+
+    def missing(self, ref: object) -> ContextNotFound:
+        """The error that says best why a ref does not resolve."""
+        if not isinstance(ref, str) or not ref or len(ref) > MAX_ALIAS:
+            return MalformedRef(f"{ref!r} is not a ref.", hint="A ref is the text that put() returned.")
+        native = resolve_native(ref)
+        if native is None and ref.startswith("ctx_") and len(ref) == REF_LENGTH:
+            return MalformedRef(f"{ref!r} has a ref's length but not its alphabet.", hint="Copy it again, whole.")
+        if native is not None and native[0] != self._store_id:
+            return ForeignRef(f"{ref!r} belongs to store {native[0]:06x}; this is store {self._store_id:06x}.")
+        return ContextNotFound(
+            f"{ref!r} resolves neither in the ring nor in the database: never put, aged out, or lost with a reboot."
+        )
+
+    def locate(self, ref: object) -> int | None:
+        """The position that a ref or alias names, whether or not something is there; None for an unknown one."""
+        if not isinstance(ref, str) or not ref or len(ref) > MAX_ALIAS:
+            return None
+        native = resolve_native(ref)
+        if native is not None:
+            return native[1] if native[0] == self._store_id else None
+        for alias in dict.fromkeys((alias_of(ref), ref)):
+            position = self._find_alias(alias)
+            if position is not None:
+                return position
+        return None
+
+    def _find_alias(self, alias: str) -> int | None:
+        for position in self._ring.find(ALIAS_LINK, alias, 0, 8):
+            context = self._hot(position)
+            if context is not None and context.identity == alias:
+                return position
+        return self._reader.find_alias(alias) if self.anything_cold() else None
+
+    def at(self, position: int) -> Context | None:
+        """The context at a position, annotations merged."""
+        try:
+            record = self._ring.record(position)
+        except RecordDamaged:
+            context = self._cold(position)
+            if context is None:
+                raise
+            return context
+        if record is None:
+            return self._cold(position)
+        context = self._decode(record)
+        if context is None or not record[2]:
+            return context
+        return self._annotate(context, position, {})
+
+    def _hot(self, position: int) -> Context | None:
+        try:
+            record = self._ring.record(position)
+        except RecordDamaged:
+            return None
+        return None if record is None else self._decode(record)
+
+    def _cold(self, position: int) -> Context | None:
+        if not self.anything_cold():
+            return None
+        context = self._reader.get(position)
+        if context is None:
+            return None
+        self._ring.count(COLD_HITS, 1)
+        return self._annotate(context, position, self._reader.annotations(position))
+
+    def anything_cold(self) -> bool:
+        """Whether anything was ever drained: before that, there may be no database at all."""
+        return self._ring.positions()[2] > FIRST_POSITION
+
+    def _decode(self, record: RecordTuple) -> Context | None:
+        """The Context of a ring record; None if it is none."""
+        position, kind, _, time_ns, payload = record
+        if kind != CONTEXT:
+            return None
+        try:
+            context = records.decode_context(payload)
+        except msgspec.MsgspecError:
+            return None
+        return context.placed(make_ref(self._store_id, position), time_ns)
+
+    # ---- annotations and sessions ----
+
+    def _annotate(self, context: Context, position: int, cold: dict[int, dict[str, Any]]) -> Context:
+        """Merge annotations, given those of the database by position; those in the ring are added."""
+        noted = cold | self.hot_annotations(position)
+        merged: dict[str, Any] = {}
+        for _, fields in sorted(noted.items()):
+            merged |= fields
+        return records.annotated(context, merged)
+
+    def hot_annotations(self, target: int) -> dict[int, dict[str, Any]]:
+        """Fields annotated to a target by records in the ring, by the annotation's position."""
+        found = {}
+        for position in self._ring.find(PARENT_LINK, target, 0, _MANY):
+            try:
+                record = self._ring.record(position)
+                if record is None or record[1] != ANNOTATION:
+                    continue
+                annotation = records.decode_annotation(record[4])
+            except (RecordDamaged, msgspec.MsgspecError):
+                continue
+            if annotation.target == target:
+                found[position] = annotation.fields
+        return found
+
+    def session(self, position: int) -> dict[str, Any] | None:
+        """A copy of the session data in the record at a position."""
+        cached = self._sessions.get(position)
+        if cached is None:
+            record = self._ring.record(position)
+            if record is not None and record[1] == SESSION:
+                cached = records.decode_session(record[4])
+            elif self.anything_cold():
+                cached = self._reader.session(position)
+            if cached is None:
+                return None
+            self.remember_session(position, cached)
+        return dict(cached)
+
+    def remember_session(self, position: int, session: dict[str, Any]) -> None:
+        """Keep a session's data, so that the contexts that refer to it need not read it again."""
+        self._sessions[position] = session
+        while len(self._sessions) > SESSIONS_CACHED:
+            self._sessions.popitem(last=False)
+
+    def find_session(self, session_id: str) -> tuple[int, dict[str, Any]] | None:
+        """The newest hot record of a session: (position, data)."""
+        for position in self._ring.find(ALIAS_LINK, f"session:{session_id}", 0, 8):
+            session = self.session(position)
+            if session is not None and session["id"] == session_id:
+                return position, session
+        return None
+
+    # ---- many ----
+
+    def query(self, query: Query) -> list[Context]:
+        """Contexts that fit, in the order of their positions, annotations merged."""
+        drained = self._ring.positions()[2]
+        found = {context.position: context for context in self._undrained(query, drained)}
+        if self.anything_cold():
+            cold = self._reader.query(query)
+            noted = self._reader.annotations_of([context.position for context in cold])
+            for context in cold:
+                position = context.position
+                found[position] = self._annotate(context, position, noted.get(position, {}))
+        ordered = sorted(found, reverse=query.newest_first)
+        return [found[position] for position in ordered[: query.limit]]
+
+    def _undrained(self, query: Query, drained: int) -> Iterator[Context]:
+        """Hot contexts from the drain position on that fit."""
+        for position in self._candidates(query, drained):
+            context = self._hot(position)
+            if context is not None and self._fits(context, query):
+                yield self._annotate(context, position, {})
+
+    def _candidates(self, query: Query, drained: int) -> Iterator[int]:
+        """Positions to look at: a chain of the index where the query has a key, all records otherwise."""
+        keys = (
+            (CORRELATION_LINK, query.correlation),
+            (PARENT_LINK, query.parent),
+            (SESSION_LINK, query.session_id),
+            (AGENT_LINK, query.agent_id),
+        )
+        for link, key in keys:
+            if key is not None:
+                yield from self._ring.find(link, key, drained, _MANY)
+                return
+        yield from (record[0] for record in self.scan(drained))
+
+    def scan(self, start: int) -> Iterator[RecordTuple]:
+        """The whole records from a position to the head of this moment."""
+        head = self._ring.positions()[1]
+        while start < head:
+            start, found, _ = self._ring.scan(start, head, _SCAN, 1 << 22)
+            yield from found
+
+    def undrained(self) -> list[int]:
+        """Positions of the contexts that the database does not have yet."""
+        return [record[0] for record in self.scan(self._ring.positions()[2]) if record[1] == CONTEXT]
+
+    def _fits(self, context: Context, query: Query) -> bool:
+        position = context.position
+        return (
+            (query.correlation is None or context.correlation_identity == query.correlation)
+            and (query.parent is None or context.parent_identity == query.parent)
+            and (query.agent_id is None or context.agent_id == query.agent_id)
+            and (query.event_name is None or context.event_name == query.event_name)
+            and (query.since_ns is None or context.time_ns >= query.since_ns)
+            and (query.until_ns is None or context.time_ns < query.until_ns)
+            and (query.before is None or position < query.before)
+            and (query.after is None or position > query.after)
+            and (query.session_id is None or self._session_id(context) == query.session_id)
+        )
+
+    def _session_id(self, context: Context) -> str | None:
+        if context.session_position is None:
+            return None
+        session = self.session(context.session_position)
+        return cast(str, session["id"]) if session else None

@@ -1,0 +1,1 @@
+"""The hot side: records in shared memory."""

@@ -1,0 +1,200 @@
+"""The payloads of the three kinds of record: contexts, sessions, annotations."""
+
+import math
+import re
+import uuid
+from typing import Any
+
+import msgspec
+
+from shmctx import context as ctx
+from shmctx.context import Context, Identity
+from shmctx.errors import InvalidField
+
+_HEX_ID = re.compile(r"(evt_|corr_)([0-9a-f]{8})")
+_encode = msgspec.msgpack.Encoder().encode
+decode_context = msgspec.msgpack.Decoder(Context).decode
+
+MAX_DEPTH_OF_VALUES = 32
+"""Levels of nesting in a custom field or session."""
+_INTEGERS = range(-(1 << 63), 1 << 64)
+
+
+def encode_fields(fields: tuple[Any, ...]) -> bytes:
+    """Encode what is known to be encodable; raises InvalidField where it is not."""
+    try:
+        return _encode(fields)
+    except (UnicodeEncodeError, OverflowError, TypeError) as error:
+        raise InvalidField(f"The context cannot be encoded: {error}. Nothing was stored.") from None
+
+
+def encode_context(
+    *,
+    event_name: str,
+    depth: int = 0,
+    parent: Identity | None = None,
+    correlation: Identity | None = None,
+    agent_id: str | None = None,
+    client_id: str | None = None,
+    session: int | None = None,
+    event: str | None = None,
+    root: Identity | None = None,
+    more: dict[str, Any] | None = None,
+) -> bytes:
+    """A context's payload in its one canonical form, from identities as Context's properties give them.
+
+    `correlation` None: it begins its own. `root` None: itself, or not told.
+    """
+    form = 0
+    if parent is not None and isinstance(root, int) and root == correlation:
+        root = None
+    elif root is not None and root == parent:
+        form, root = ctx.ROOT_IS_PARENT, None
+    elif parent is None and root == event:
+        root = None
+    if client_id is not None and client_id == agent_id:
+        form, client_id = form | ctx.CLIENT_IS_AGENT, None
+    packed = []
+    for identity, prefix, flag in (
+        (parent, ctx.EVENT_PREFIX, ctx.HEX_PARENT),
+        (correlation, ctx.CORRELATION_PREFIX, ctx.HEX_CORRELATION),
+        (root, ctx.EVENT_PREFIX, ctx.HEX_ROOT),
+        (event, ctx.EVENT_PREFIX, ctx.HEX_EVENT),
+    ):
+        number = _hex_number(identity, prefix)
+        packed.append(identity if number is None else number)
+        form |= flag if number is not None else 0
+    parent, correlation, root, event_ = packed
+    fields = (event_name, depth, parent, correlation, agent_id, client_id, session, form, event_, root, more or None)
+    return encode_fields(_trim(fields))
+
+
+def _hex_number(identity: Identity | None, prefix: str) -> int | None:
+    match = _HEX_ID.fullmatch(identity) if isinstance(identity, str) else None
+    return int(match[2], 16) if match and match[1] == prefix else None
+
+
+def _trim(fields: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Without the trailing fields that have their default."""
+    end = len(fields)
+    while end > 1 and (fields[end - 1] is None or (end - 1 in (1, 7) and fields[end - 1] == 0)):
+        end -= 1
+    return fields[:end]
+
+
+class _Session(msgspec.Struct, array_like=True):
+    """A session as stored. `sandbox` is a UUID's 16 bytes where the text is its canonical form."""
+
+    id: str
+    agent_id: str | None = None
+    created_at: int | float | None = None
+    sandbox: bytes | None = None
+    rest: dict[str, Any] | None = None
+
+
+_decode_session = msgspec.msgpack.Decoder(_Session).decode
+
+
+def encode_session(session: dict[str, Any]) -> bytes:
+    """A session's payload. Raises InvalidField where it has no text `id` or a value that cannot be stored."""
+    check_value(session, "session")
+    rest = dict(session)
+    sid = rest.pop("id", None)
+    if not isinstance(sid, str) or not sid:
+        raise InvalidField("A session is a dict with a text 'id'. Nothing was stored.")
+    agent = rest.pop("agent_id") if isinstance(rest.get("agent_id"), str) else None
+    created = rest.pop("created_at") if type(rest.get("created_at")) in (int, float) else None
+    sandbox = _uuid_bytes(rest.get("sandbox_uuid"))
+    if sandbox is not None:
+        del rest["sandbox_uuid"]
+    return encode_fields(_trim_session((sid, agent, created, sandbox, rest or None)))
+
+
+def _trim_session(fields: tuple[Any, ...]) -> tuple[Any, ...]:
+    end = len(fields)
+    while fields[end - 1] is None:
+        end -= 1
+    return fields[:end]
+
+
+def _uuid_bytes(text: object) -> bytes | None:
+    try:
+        value = uuid.UUID(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return value.bytes if value is not None and str(value) == text else None
+
+
+def decode_session(payload: bytes) -> dict[str, Any]:
+    """The session's data as it was given, up to the order of its keys. Raises msgspec.DecodeError."""
+    stored = _decode_session(payload)
+    session: dict[str, Any] = {"id": stored.id}
+    if stored.agent_id is not None:
+        session["agent_id"] = stored.agent_id
+    if stored.sandbox is not None:
+        session["sandbox_uuid"] = str(uuid.UUID(bytes=stored.sandbox))
+    if stored.created_at is not None:
+        session["created_at"] = stored.created_at
+    return session | (stored.rest or {})
+
+
+class Annotation(msgspec.Struct, array_like=True, frozen=True):
+    """What became known later about the context at `target`: fields as in Context.more."""
+
+    target: int
+    fields: dict[str, Any]
+
+
+decode_annotation = msgspec.msgpack.Decoder(Annotation).decode
+
+
+def encode_annotation(target: int, fields: dict[str, Any]) -> bytes:
+    """An annotation's payload."""
+    return encode_fields((target, fields))
+
+
+def annotated(context: Context, fields: dict[str, Any]) -> Context:
+    """The context with annotated fields merged in, newer ones over older."""
+    return msgspec.structs.replace(context, more=(context.more or {}) | fields) if fields else context
+
+
+def check_value(value: Any, path: str, level: int = 0) -> None:
+    """Raise InvalidField, naming the path, for what JSON or msgpack cannot hold."""
+    if value is None or isinstance(value, bool):
+        return
+    if isinstance(value, str):
+        if not value.isascii():
+            _check_text(value, path)
+    elif isinstance(value, int):
+        if value not in _INTEGERS:
+            raise InvalidField(f"{path}: {value} does not fit 64 bits. Nothing was stored.")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidField(f"{path}: {value} has no form in JSON. Nothing was stored.")
+    elif isinstance(value, dict | list | tuple) and level < MAX_DEPTH_OF_VALUES:
+        _check_items(value, path, level)
+    else:
+        reason = "is nested too deeply" if isinstance(value, dict | list | tuple) else f"is a {type(value).__name__}"
+        raise InvalidField(
+            f"{path}: the value {reason}, which cannot be stored. Nothing was stored.",
+            hint="Use None, bool, int, float, str, list and dict.",
+        )
+
+
+def _check_items(value: dict[Any, Any] | list[Any] | tuple[Any, ...], path: str, level: int) -> None:
+    if not isinstance(value, dict):
+        for index, item in enumerate(value):
+            check_value(item, f"{path}[{index}]", level + 1)
+        return
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise InvalidField(f"{path}: the key {key!r} is no text. Nothing was stored.")
+        check_value(key, path, level + 1)
+        check_value(item, f"{path}.{key}", level + 1)
+
+
+def _check_text(text: str, path: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidField(f"{path}: the text holds a lone surrogate. Nothing was stored.") from None

@@ -1,0 +1,82 @@
+"""What a store looks like right now, for people and monitors. Never needed for correctness."""
+
+import os
+import time
+from typing import Any
+
+from shmctx import process
+from shmctx.attachment import ROLES, Attachment
+from shmctx.hot._core import GRANULE, POISONED, SEALED
+
+
+def collect(attachment: Attachment) -> dict[str, Any]:
+    """One consistent enough picture: sizes in bytes, times in ns since 1970, ages in seconds."""
+    ring, header = attachment.ring, attachment.segment.header
+    reserved, head, drained, tail = ring.positions()
+    state = ring.state()
+    lag = max(head - drained, 0)
+    return {
+        "name": attachment.name,
+        "store_id": f"{attachment.store_id:06x}",
+        "generation": header["generation"],
+        "created_ns": header["created_ns"],
+        "database": str(attachment.database),
+        "segment_bytes": header["segment_size"],
+        "ring_bytes": header["capacity"] * GRANULE,
+        "state": "poisoned" if state & POISONED else "sealed" if state & SEALED else "open",
+        "positions": {"reserved": reserved, "head": head, "drained": drained, "tail": tail, "base": header["base"]},
+        "used_bytes": min(reserved - header["base"], header["capacity"]) * GRANULE,
+        "lag_bytes": lag * GRANULE,
+        "lag_share": lag / header["capacity"],
+        "oldest_undrained_seconds": _oldest_undrained(attachment, drained),
+        "leader": _leader(attachment),
+        "participants": len(ring.participants()),
+        "counters": ring.counters(),
+        "database_bytes": _size(str(attachment.database)),
+        "wal_bytes": _size(f"{attachment.database}-wal"),
+    }
+
+
+def _oldest_undrained(attachment: Attachment, drained: int) -> float | None:
+    _, records, _ = attachment.ring.scan(drained, attachment.ring.positions()[1], 1, 1 << 24)
+    return max(0.0, (time.time_ns() - records[0][3]) / 1e9) if records else None
+
+
+def _leader(attachment: Attachment) -> dict[str, Any] | None:
+    note = attachment.ring.leader()
+    if not note["pid"]:
+        return None
+    alive = process.is_alive(note["pid"], note["start"])
+    return {
+        "pid": note["pid"],
+        "alive": alive,
+        "state": process.state(note["pid"]) if alive else "",
+        "epoch": note["epoch"],
+        "last_drain_ns": note["last_drain_ns"],
+        "error": note["error"],
+    }
+
+
+def participants(attachment: Attachment) -> list[dict[str, Any]]:
+    """Who has a slot: pid, role, whether it lives and leads, when it was last seen, its own counters."""
+    leader = attachment.ring.leader()["pid"]
+    names = ("puts", "put_bytes", "hot_hits", "cold_hits", "misses", "torn_reads", "space_waits", "lock_waits")
+    return [
+        {
+            "pid": pid,
+            "role": "leader" if pid == leader else ROLES.get(role, "?"),
+            "alive": process.is_alive(pid, start),
+            "state": process.state(pid),
+            "command": process.command(pid),
+            "last_seen_ns": seen,
+            **dict(zip(names, counters, strict=True)),
+        }
+        for pid, start, role, seen, counters in attachment.ring.participants()
+    ]
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0

@@ -1,0 +1,375 @@
+"""Store: one face over hot and cold."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from shmctx import attachment as attachments
+from shmctx import drafts, lineage, process, records, stats
+from shmctx.attachment import Attachment
+from shmctx.cold import Query
+from shmctx.context import Context, register_source
+from shmctx.errors import (
+    InvalidField,
+    NotDurable,
+    RingFull,
+    SegmentSealed,
+    StoreClosed,
+    WriterStalled,
+)
+from shmctx.finder import Finder
+from shmctx.hot import segment as segments
+from shmctx.hot._core import ANNOTATION, CONTEXT, SESSION, SPACE_WAITS, Ring, parse_ref
+from shmctx.propagation import Bound, Scope, current_scope
+from shmctx.settings import DEFAULT_RING_SIZE, Settings, default_database
+
+if TYPE_CHECKING:
+    from shmctx.aio import AsyncStore
+
+_WAIT_STEP = 0.1  # seconds between looks while waiting for space or durability
+_encode = records.encode_fields
+
+
+class Store(Mapping[str, Context]):
+    """Contexts by ref, over shared memory and a database. Made by `open` and `attach`.
+
+    A read-only mapping of ref to Context. Thread-safe; survives fork; pickles as its name.
+    """
+
+    def __init__(self, attachment: Attachment) -> None:
+        self._attachment = attachment
+        self.name = attachment.name
+        self.store_id = attachment.store_id
+        self._settings = attachment.settings
+        attachment.on_segment = self._use
+        self._use(attachment.ring)
+        register_source(self.store_id, self)
+
+    def _use(self, ring: Ring) -> None:
+        """Bind the hot methods to a ring. `get` and `get_bytes` are shadowed by the core's own: one call, no Python."""
+        self._ring = ring
+        self._finder = Finder(ring, self._attachment.reader, self.store_id)
+        ring.bind(records.decode_context, Context.ref, Context.time_ns, self._get_cold)
+        self._append = ring.append
+        self.__dict__["get"] = ring.get
+        self.__dict__["get_bytes"] = ring.read
+
+    # ---- putting ----
+
+    def put(self, event_name: str, *, durable: bool = False, agent_id: str | None = None, **fields: Any) -> str:
+        """Store a context, a child of the current one, and return its ref (20 characters).
+
+        `fields`: client_id, session (a dict with an id), event_id, correlation_id, parent_event_id, root_event_id,
+        depth, timestamp (seconds) or time_ns, parent (a ref or Context, instead of the current one), user_id,
+        tenant_id, environment, tags, error, error_type, error_message, response_ref, and custom fields, which begin
+        with an underscore. KSI's wire names are understood too. What is not given is inherited.
+
+        `durable`: return only after the commit that covers it. Raises InvalidField, RingFull, PayloadTooLarge,
+        WriterStalled, SegmentCorrupt, StoreClosed (nothing stored) or NotDurable (stored, not committed yet).
+        """
+        scope = current_scope()
+        if fields or durable or type(event_name) is not str or not (agent_id is None or type(agent_id) is str):
+            return self._put(event_name, scope, {"agent_id": agent_id, **fields}, durable)
+        if scope is None:
+            payload = _encode((event_name, 0, None, None, agent_id))
+            keys = (None, ..., agent_id, None, None)
+        elif scope.store_id == self.store_id and scope.stored is not None:
+            agent = agent_id or scope.agent
+            parent, correlation, *rest = scope.stored
+            if scope.plain:
+                payload = _encode((event_name, scope.depth, parent, correlation, agent))
+            else:
+                client, session, form, root, more = rest
+                payload = _encode(
+                    (event_name, scope.depth, parent, correlation, agent, client, session, form, None, root, more)
+                )
+            keys = (None, scope.correlation, agent, scope.session_id, scope.parent)
+        else:
+            return self._put(event_name, scope, {"agent_id": agent_id}, durable)
+        try:
+            return self._append(CONTEXT, payload, 0, *keys)
+        except (RingFull, SegmentSealed, WriterStalled):
+            return self._append_waiting(CONTEXT, payload, 0, *keys)
+
+    def _put(self, event_name: str, scope: Scope | None, fields: Mapping[str, Any], durable: bool) -> str:
+        ref = self._append_waiting(CONTEXT, *drafts.draft(self, event_name, scope, fields))
+        if durable:
+            self._wait_durable(cast(tuple[int, int], parse_ref(ref))[1] + 1, self._settings.durable_timeout)
+        return ref
+
+    def put_many(self, items: Iterable[str | tuple[str, Mapping[str, Any]] | Mapping[str, Any]]) -> list[str]:
+        """Store several contexts; returns their refs in order.
+
+        An item is an event name, (event name, fields), or a mapping with `event_name` (or `_event_name`) among its
+        fields. All are checked before the first is stored.
+        """
+        scope = current_scope()
+        drawn = [drafts.draft(self, name, scope, fields) for name, fields in map(_named, items)]
+        return [self._append_waiting(CONTEXT, *draft) for draft in drawn]
+
+    def span(self, event_name: str, **fields: Any) -> Bound:
+        """Store a context and make it the current one: `with`, `async with`, or a decorator (one context per call).
+
+        Takes what `put` takes. Entering returns the Context.
+        """
+        return Bound(lambda: self._enter(event_name, fields))
+
+    def _enter(self, event_name: str, fields: Mapping[str, Any]) -> Scope:
+        options = dict(fields)
+        durable = bool(options.pop("durable", False))
+        draft = drafts.draft(self, event_name, current_scope(), options)
+        if not draft.time_ns:
+            draft = draft._replace(time_ns=time.time_ns())
+        ref = self._append_waiting(CONTEXT, *draft)
+        if durable:
+            self._wait_durable(cast(tuple[int, int], parse_ref(ref))[1] + 1, self._settings.durable_timeout)
+        context = records.decode_context(draft.payload)
+        return Scope(context.placed(ref, draft.time_ns), self.store_id)
+
+    def annotate(self, ref: str, **fields: Any) -> None:
+        """Add what became known later: error, error_type, error_message, response_ref, tags, or custom `_fields`.
+
+        Readers see context and annotations merged, newer over older. Raises ContextNotFound, InvalidField.
+        """
+        position = self.resolve(ref).position
+        payload = records.encode_annotation(position, drafts.annotation_fields(fields))
+        target = position if self._ring.live(position) else 0
+        self._append_waiting(ANNOTATION, payload, 0, None, None, None, None, position, target)
+
+    def put_session(self, session: Mapping[str, Any]) -> tuple[int, str]:
+        """(position of the session's record, session id); a record is stored only for data not seen before."""
+        data = dict(session)
+        sid = data.get("id")
+        known = self._finder.find_session(sid) if isinstance(sid, str) else None
+        if known is not None and known[1] == data:
+            return known[0], data["id"]
+        ref = self._append_waiting(SESSION, records.encode_session(data), 0, f"session:{sid}", None, None, None, None)
+        position = cast(tuple[int, int], parse_ref(ref))[1]
+        self._finder.remember_session(position, data)
+        return position, data["id"]
+
+    def _append_waiting(self, *record: Any) -> str:
+        """Append; wait for space in a full ring, and for the successor of a sealed one."""
+        deadline = time.monotonic() + self._settings.put_timeout
+        while True:
+            drained = self._ring.positions()[2]
+            try:
+                return self._append(*record)
+            except RingFull:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise RingFull(
+                        f"The ring stayed full for {self._settings.put_timeout:g} s; nothing was stored. "
+                        f"{self._drain_state()}"
+                    ) from None
+                self._ring.count(SPACE_WAITS, 1)
+                self._ring.request_drain()
+                self._ring.wait_drained(drained, min(left, _WAIT_STEP))
+            except SegmentSealed:
+                self._attachment.reattach(deadline)
+            except WriterStalled as error:
+                holder = self._ring.holder()
+                raise WriterStalled(f"{error.message} It is held by {process.describe(holder)}.") from None
+
+    # ---- durability ----
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Return when everything put before, by any process, is durably in the database.
+
+        `timeout` in seconds (default: 30). Raises NotDurable; nothing is lost then, and flush may be called again.
+        """
+        self._wait_durable(self._ring.positions()[1], self._settings.durable_timeout if timeout is None else timeout)
+
+    def _wait_durable(self, end: int, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        ring = self._ring
+        while (drained := ring.positions()[2]) < end:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise NotDurable(
+                    f"Not in the database after {timeout:g} s; the records are in the ring and their refs "
+                    f"valid. {self._drain_state()}"
+                )
+            ring.request_drain()
+            ring.wait_drained(drained, min(left, _WAIT_STEP))
+
+    def _drain_state(self) -> str:
+        """One sentence on who drains, for messages."""
+        leader = self._ring.leader()
+        if not leader["pid"] or not process.is_alive(leader["pid"], leader["start"]):
+            return "No process drains this store."
+        error = f" Its last error: {leader['error']}" if leader["error"] else ""
+        return f"The leader is {process.describe(leader['pid'])}.{error}"
+
+    # ---- reading ----
+
+    def get(self, ref: str, default: Any = None, /) -> Any:
+        """The Context of a ref or alias, or `default`. Hot first, then cold. Raises RecordDamaged, ColdError."""
+        return self._ring.get(ref, default)
+
+    def get_bytes(self, ref: str, /) -> bytes | None:
+        """The stored payload, undecoded, of a native ref that is hot; else None."""
+        return self._ring.read(ref)
+
+    def _get_cold(self, ref: str, default: Any) -> Any:
+        """Where the core's `get` goes when a plain hot read does not answer."""
+        context = self._finder.find(ref)
+        return default if context is None else context
+
+    def resolve(self, ref: str) -> Context:
+        """The Context of a ref or alias. Raises ContextNotFound, MalformedRef, ForeignRef."""
+        context = self.get(ref)
+        if context is None:
+            raise self._finder.missing(ref)
+        return cast(Context, context)
+
+    __getitem__ = resolve
+
+    def __contains__(self, ref: object) -> bool:
+        return isinstance(ref, str) and self.get(ref) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        """Refs of all contexts, hot and cold, oldest first."""
+        return lineage.all_refs(self._finder, self._attachment.reader, self.store_id)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def query(
+        self,
+        *,
+        correlation_id: str | None = None,
+        agent_id: str | None = None,
+        session_id: str | None = None,
+        event_name: str | None = None,
+        parent: str | None = None,
+        since: float | datetime | None = None,
+        until: float | datetime | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> list[Context]:
+        """Contexts that fit all that is given, oldest first, drained or not.
+
+        `parent` is a ref or event id; `since` (inclusive) and `until` (exclusive) are seconds since 1970 or datetimes.
+        """
+        query = Query(
+            correlation=drafts.identity("correlation_id", correlation_id, self.store_id),
+            parent=None if parent is None else self.resolve(parent).identity,
+            agent_id=drafts.text("agent_id", agent_id),
+            session_id=drafts.text("session_id", session_id),
+            event_name=drafts.text("event_name", event_name),
+            since_ns=_nanoseconds("since", since),
+            until_ns=_nanoseconds("until", until),
+            limit=limit,
+            newest_first=newest_first,
+        )
+        return self._finder.query(query)
+
+    def children(self, ref: str) -> list[Context]:
+        """The contexts that this one caused directly, oldest first."""
+        return lineage.children(self._finder, self.resolve(ref))
+
+    def ancestors(self, ref: str) -> list[Context]:
+        """Parent, grandparent, ... up to the start of the chain, or to where it is not known any more."""
+        return lineage.ancestors(self._finder, self.resolve(ref))
+
+    def descendants(self, ref: str, *, max_depth: int | None = None) -> list[Context]:
+        """All contexts that this one caused, directly or not, oldest first; `max_depth` levels at most."""
+        return lineage.descendants(self._finder, self.resolve(ref), max_depth)
+
+    # ---- the rest ----
+
+    @property
+    def aio(self) -> "AsyncStore":
+        """What can block, for async callers: the same names, awaitable."""
+        from shmctx.aio import AsyncStore
+
+        return AsyncStore(self)
+
+    def stats(self) -> dict[str, Any]:
+        """Positions, occupancy, lag, leader, counters and sizes; `docs/cli.md` explains each key."""
+        return stats.collect(self._attachment)
+
+    def close(self) -> None:
+        """Detach this process. What it leads is drained first; the segment stays. Idempotent."""
+        self._attachment.close()
+        self._finder = cast(Finder, _Closed())
+        self._ring = cast(Ring, self._finder)
+        self.__dict__["get"] = self.__dict__["get_bytes"] = self._append = _closed
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return attach, (self.name,)
+
+    def __repr__(self) -> str:
+        return f"<shmctx.Store {self.name!r} {self.store_id:06x}>"
+
+    def session_at(self, position: int) -> dict[str, Any] | None:
+        """The session data in the record at a position."""
+        return self._finder.session(position)
+
+
+def open(
+    name: str, *, db: str | Path | None = None, ring_size: int = DEFAULT_RING_SIZE, settings: Settings | None = None
+) -> Store:
+    """Make the store's segment or adopt the one that is there; then lead, or stand by to.
+
+    `db`: the SQLite file (default: $XDG_STATE_HOME/shmctx/NAME.db). `ring_size`: bytes, rounded up to a power of two;
+    an existing segment keeps its size. Raises SegmentError, ColdError.
+    """
+    database = Path(db).absolute() if db is not None else default_database(name)
+    return Store(attachments.open_or_create(name, database, ring_size, settings or Settings()))
+
+
+def attach(name: str, *, standby: bool = False, readonly: bool = False, settings: Settings | None = None) -> Store:
+    """Attach to a segment that exists. `standby`: lead when the leader dies. `readonly`: map it read-only.
+
+    Raises SegmentMissing, SegmentMismatch, SegmentCorrupt.
+    """
+    return Store(attachments.attach(name, settings or Settings(), standby=standby, readonly=readonly))
+
+
+def unlink(name: str) -> None:
+    """Remove a segment's name. Processes that use it move on to a new one; the database is not touched.
+
+    Raises SegmentMissing.
+    """
+    segments.unlink(name)
+
+
+def _closed(*_: Any) -> Any:
+    raise StoreClosed("The store was closed in this process.")
+
+
+class _Closed:
+    """Stands where a closed store had its ring and finder."""
+
+    __getattr__ = _closed
+
+
+def _named(item: str | tuple[str, Mapping[str, Any]] | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    if isinstance(item, str):
+        return item, {}
+    if isinstance(item, tuple):
+        return item
+    fields = dict(item)
+    name = fields.pop("event_name", None) or fields.pop("_event_name", None)
+    if not isinstance(name, str):
+        raise InvalidField("An item of put_many() has no event_name. Nothing was stored.")
+    return name, fields
+
+
+def _nanoseconds(name: str, moment: float | datetime | None) -> int | None:
+    if moment is None:
+        return None
+    seconds = moment.timestamp() if isinstance(moment, datetime) else moment
+    if type(seconds) not in (int, float):
+        raise InvalidField(f"{name} is seconds since 1970 or a datetime, not {type(moment).__name__}.")
+    return int(seconds) * 1_000_000_000 + round((seconds - int(seconds)) * 1e9)
