@@ -30,7 +30,7 @@ LAYERS = [
     {"events"},
     {"shmctx"},
     {"store", "aio"},
-    {"attachment", "drafts", "finder", "lineage", "propagation"},
+    {"attachment", "drafts", "finder", "lineage", "propagation", "stats"},
     {"drain"},
     {"hot", "cold"},
     {"records"},
