@@ -21,12 +21,12 @@ def align(writer: SqliteWriter, segment: Segment) -> Cursor:
     cursor = writer.cursor()
     if cursor is None:
         # The database is new, or was removed: what the ring still has goes into the new one.
-        writer.create_store(store_id=header["store_id"], position=_oldest(segment))
+        writer.create_store(store_id=header["store_id"], position=oldest(segment.ring))
         cursor = writer.cursor()
         assert cursor is not None
-    # A database may be ahead of its segment's `drained`, never of what the segment has written, and not of the start
+    # A database may be ahead of its segment's `drained`, never of what the segment has claimed, and not of the start
     # of a segment that came after it.
-    limit = segment.ring.positions()[1] if cursor.generation == header["generation"] else header["base"]
+    limit = segment.ring.positions()[0] if cursor.generation == header["generation"] else header["base"]
     if cursor.position > limit:
         raise ColdMismatch(
             f"The database {writer.path} has drained a newer segment than the one named {segment.name!r}.",
@@ -39,12 +39,12 @@ def align(writer: SqliteWriter, segment: Segment) -> Cursor:
     return Cursor(cursor.store_id, header["generation"], header["capacity"], cursor.epoch, position)
 
 
-def _oldest(segment: Segment) -> int:
-    """Where the oldest whole record of a ring starts; its drain position if the ring never wrapped past it."""
-    ring, header = segment.ring, segment.header
+def oldest(ring: Ring) -> int:
+    """Where the oldest whole record of a ring starts; its head if it holds none."""
+    header = ring.header()
     reserved, head, _, _ = ring.positions()
     lowest = max(reserved - header["capacity"], FIRST_POSITION)
-    if header["base"] > lowest:
+    if lowest < header["base"]:  # over the gap, to what was put back from the database
         lowest = max(lowest - (header["base"] - header["gap_start"]), FIRST_POSITION)
     _, found, _ = ring.scan(lowest, head, 1, 1)
     return found[0][0] if found else head

@@ -159,8 +159,12 @@ def _allocate(fd: int, size: int) -> None:
 
 def attach(name: str, *, writable: bool = True) -> Segment:
     """Open an existing segment. Raises SegmentMissing, SegmentMismatch, SegmentCorrupt, InvalidField."""
-    check_name(name)
-    flags = os.O_RDWR if writable else os.O_RDONLY
+    fd = open_checked(check_name(name), os.O_RDWR if writable else os.O_RDONLY)
+    return adopt(name, fd, writable=writable)
+
+
+def open_checked(name: str, flags: int) -> int:
+    """A descriptor of the segment's file, which belongs to this user alone. Raises SegmentMissing, SegmentMismatch."""
     try:
         fd = os.open(path_of(name), flags | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -171,7 +175,12 @@ def attach(name: str, *, writable: bool = True) -> Segment:
         ) from None
     except OSError as error:
         raise SegmentMismatch(f"The segment {name!r} cannot be opened: {error.strerror}.") from None
-    return adopt(name, fd, writable=writable)
+    try:
+        _check_file(name, fd)
+    except SegmentError:
+        os.close(fd)
+        raise
+    return fd
 
 
 def adopt(name: str, fd: int, *, writable: bool = True) -> Segment:

@@ -79,6 +79,26 @@ static PyObject *wait_position(PyObject *self, PyObject *args, bool (*wait)(shx_
     return PyErr_CheckSignals() < 0 ? NULL : PyBool_FromLong(moved);
 }
 
+/* settle() -> (reserved, head) as they were. On a private copy only: take `head` from the records themselves, so that
+ * damaged control words hide nothing. A damaged last record is still covered if the stored head is plausible. */
+PyObject *control_settle(PyObject *object, PyObject *none) {
+    (void)none;
+    RingObject *self = (RingObject *)object;
+    shx_writer_line *writer = &self->ring.control->writer;
+    if (!self->private_copy) return raise_status(SHX_INVALID, self);
+    void *scratch = PyMem_Malloc(SHX_MAX_PAYLOAD);
+    if (!scratch) return PyErr_NoMemory();
+    uint64_t reserved = load(&writer->reserved), head = load(&writer->head);
+    uint64_t end = shx_last_end(&self->ring, scratch);
+    PyMem_Free(scratch);
+    if (end < self->ring.base) end = self->ring.base;
+    bool plausible = head == reserved && head >= end && head - end <= self->ring.capacity / 4;
+    store(&writer->head, plausible ? head : end);
+    store(&writer->reserved, plausible ? head : end);
+    store(&self->ring.control->tail, SHX_FIRST_POSITION);
+    return Py_BuildValue("(KK)", (unsigned long long)reserved, (unsigned long long)head);
+}
+
 PyObject *control_wait_head(PyObject *self, PyObject *args) { return wait_position(self, args, shx_wait_head); }
 
 PyObject *control_wait_drained(PyObject *self, PyObject *args) { return wait_position(self, args, shx_wait_drained); }

@@ -257,14 +257,8 @@ static bool sane_size(const shx_ring *ring, uint64_t position, uint64_t granules
     return granules <= ring->capacity - (position & (ring->capacity - 1));
 }
 
-shx_status shx_look(const shx_ring *ring, uint64_t position, shx_view *view) {
-    if (position < SHX_FIRST_POSITION || !shx_live(ring, position)) return SHX_MISS;
-    /* Acquire: pairs with publish. A record whose writer died before the commit must not be seen for a moment. */
-    if (position >= atomic_load_explicit(&ring->control->writer.head, ACQUIRE)) return SHX_MISS;
-    const shx_record *record = shx_slot(ring, position);
-    /* Acquire: pairs with the release of the stamp in write_record. */
-    uint64_t stamp = atomic_load_explicit(&record->stamp, ACQUIRE);
-    if ((stamp & SHX_POSITION_MASK) != position || !(stamp << 1 >> 1 >> SHX_POSITION_BITS)) return SHX_MISS;
+/* The header at a slot whose stamp names `position`; false if its size cannot be. */
+static bool parse(const shx_ring *ring, const shx_record *record, uint64_t position, uint64_t stamp, shx_view *view) {
     uint64_t size_crc = load(&record->size_crc);
     view->position = position;
     view->time_ns = load(&record->time_ns);
@@ -274,12 +268,23 @@ shx_status shx_look(const shx_ring *ring, uint64_t position, shx_view *view) {
     view->annotated = stamp >> 63;
     view->granules = view->kind == SHX_PADDING ? (uint64_t)view->size + 1 : granules_of(view->size);
     if (view->kind == SHX_PADDING) view->size = 0;
-    if (view->size > SHX_MAX_PAYLOAD || !sane_size(ring, position, view->granules))
-        return shx_live(ring, position) ? SHX_DAMAGED : SHX_MISS;
-    return SHX_OK;
+    return view->kind && view->size <= SHX_MAX_PAYLOAD && sane_size(ring, position, view->granules);
 }
 
-shx_status shx_copy(const shx_ring *ring, const shx_view *view, void *payload) {
+shx_status shx_look(const shx_ring *ring, uint64_t position, shx_view *view) {
+    if (position < SHX_FIRST_POSITION || !shx_live(ring, position)) return SHX_MISS;
+    /* Acquire: pairs with publish. A record whose writer died before the commit must not be seen for a moment. */
+    if (position >= atomic_load_explicit(&ring->control->writer.head, ACQUIRE)) return SHX_MISS;
+    const shx_record *record = shx_slot(ring, position);
+    /* Acquire: pairs with the release of the stamp in write_record. */
+    uint64_t stamp = atomic_load_explicit(&record->stamp, ACQUIRE);
+    if ((stamp & SHX_POSITION_MASK) != position) return SHX_MISS;
+    if (parse(ring, record, position, stamp, view)) return SHX_OK;
+    return shx_live(ring, position) ? SHX_DAMAGED : SHX_MISS;
+}
+
+/* Copy the payload and say whether it fits the checksum. */
+static bool copy_checked(const shx_ring *ring, const shx_view *view, void *payload) {
     const _Atomic uint64_t *words = (const _Atomic uint64_t *)(shx_slot(ring, view->position) + 1);
     unsigned char *out = payload;
     uint32_t crc = SHX_CRC_START;
@@ -294,13 +299,33 @@ shx_status shx_copy(const shx_ring *ring, const shx_view *view, void *payload) {
         memcpy(out, &word, left);
         crc = shx_crc_bytes(crc, out, left);
     }
-    /* Acquire fence: pairs with the release fence in claim. If any word above came from a newer record, the load of
+    uint64_t stamp = view->position | (uint64_t)view->kind << SHX_POSITION_BITS;
+    uint32_t size = view->kind == SHX_PADDING ? (uint32_t)(view->granules - 1) : view->size;
+    return seal_crc(crc, view->time_ns, size, stamp) == view->crc;
+}
+
+shx_status shx_copy(const shx_ring *ring, const shx_view *view, void *payload) {
+    bool whole = copy_checked(ring, view, payload);
+    /* Acquire fence: pairs with the release fence in claim. If any word came from a newer record, the load of
      * `reserved` in shx_live sees that record's claim and the copy is thrown away. */
     atomic_thread_fence(ACQUIRE);
     if (!shx_live(ring, view->position)) return SHX_MISS;
-    uint64_t stamp = view->position | (uint64_t)view->kind << SHX_POSITION_BITS;
-    uint32_t size = view->kind == SHX_PADDING ? (uint32_t)(view->granules - 1) : view->size;
-    return seal_crc(crc, view->time_ns, size, stamp) == view->crc ? SHX_OK : SHX_DAMAGED;
+    return whole ? SHX_OK : SHX_DAMAGED;
+}
+
+uint64_t shx_last_end(const shx_ring *ring, void *scratch) {
+    uint64_t end = 0;
+    for (uint64_t slot = 0; slot < ring->capacity; slot++) {
+        const shx_record *record = &ring->records[slot];
+        uint64_t stamp = atomic_load_explicit(&record->stamp, ACQUIRE);
+        uint64_t position = stamp & SHX_POSITION_MASK;
+        shx_view view;
+        if (position < SHX_FIRST_POSITION || (position & (ring->capacity - 1)) != slot || position <= end) continue;
+        if (position >= ring->gap_start && position < ring->base) continue;
+        if (!parse(ring, record, position, stamp, &view) || !copy_checked(ring, &view, scratch)) continue;
+        end = position + view.granules;
+    }
+    return end;
 }
 
 uint64_t shx_after(const shx_ring *ring, uint64_t position) {

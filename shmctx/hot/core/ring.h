@@ -113,6 +113,9 @@ shx_status shx_copy(const shx_ring *ring, const shx_view *view, void *payload);
 /* The first position >= `position` where a record starts, or `head`. Damaged stretches are passed over by testing every
  * granule for a stamp and checksum that fit. `scratch` holds SHX_MAX_PAYLOAD bytes at least. */
 uint64_t shx_resync(const shx_ring *ring, uint64_t position, void *scratch);
+/* The end of the newest whole record, found by testing every granule and trusting no control word; 0 if there is none.
+ * For recovery, on a copy that nobody writes. */
+uint64_t shx_last_end(const shx_ring *ring, void *scratch);
 /* Where to go on after `position`, over the gap. */
 uint64_t shx_after(const shx_ring *ring, uint64_t position);
 

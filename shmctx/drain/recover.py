@@ -1,0 +1,238 @@
+"""Recovery: every process is dead; what the ring holds and the database lacks goes into the database.
+
+The segment is read with pread into private memory, so that nothing another process does to the file can be a signal
+here. Replaying is harmless: a row's key is its position. Nothing is removed, so a second run finds nothing to do.
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from shmctx import process
+from shmctx.cold import Batch, Cursor
+from shmctx.cold.sqlite import SqliteWriter, read_uri, translated
+from shmctx.drain import generation
+from shmctx.drain.election import Election
+from shmctx.errors import ColdMismatch, LeaderAlive, SegmentCorrupt, SegmentMissing
+from shmctx.hot import segment as segments
+from shmctx.hot._core import ANNOTATION, CONTEXT, FIRST_POSITION, SESSION, Ring
+
+_RECORDS, _BYTES = 4096, 4 << 20
+"""Of one transaction, at most."""
+
+Progress = Callable[[int, int], None]
+"""Called with (granules done, granules in all)."""
+
+
+class Outcome(IntEnum):
+    """What a recovery found; the exit code of `shmctx-recover`."""
+
+    NOTHING_LOST = 0
+    NO_SEGMENT = 3
+    DAMAGED = 4
+    """Records were damaged (their bytes are in the table `quarantine`) or gone before the database had them."""
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """What a recovery did, or would do."""
+
+    name: str
+    database: str
+    dry_run: bool
+    outcome: Outcome = Outcome.NOTHING_LOST
+    segments: int = 0
+    """Segments read: the named one, and those that lost their name but not their users."""
+    contexts: int = 0
+    sessions: int = 0
+    annotations: int = 0
+    already_stored: int = 0
+    damaged: list[dict[str, Any]] = []
+    lost_bytes: int = 0
+    """Ring space that was overwritten although the database has no trace of it (an older database put back)."""
+    position: int = 0
+    seconds: float = 0.0
+    message: str = ""
+
+
+def recover(name: str, database: Path, *, dry_run: bool = False, progress: Progress | None = None) -> Report:
+    """Replay a segment into its database. Safe to run twice, and after a recovery that was killed.
+
+    Raises LeaderAlive while a process drains the database, SegmentMismatch, SegmentCorrupt, ColdError.
+    """
+    started = time.monotonic()
+    database = database.absolute()
+    report = Report(name=name, database=str(database), dry_run=dry_run)
+    election = Election(database)
+    if not election.try_win():
+        raise LeaderAlive(
+            f"{process.describe(election.holder())} drains {database}; nothing needs recovering while it lives.",
+            hint="End it first if it is stuck, then run this again.",
+        )
+    try:
+        _recover(report, name, database, progress or _silent)
+    finally:
+        election.resign()
+    report.seconds = time.monotonic() - started
+    if not report.message:
+        report.message = _message(report)
+    return report
+
+
+def _silent(done: int, total: int) -> None:
+    """No progress wanted."""
+
+
+def _recover(report: Report, name: str, database: Path, progress: Progress) -> None:
+    ring = _read_private(name)
+    orphans = segments.orphans(name)
+    if ring is None and not orphans:
+        report.outcome = Outcome.NO_SEGMENT
+        report.message = f"There is no segment {name!r}; the database was not touched."
+        return
+    writer: SqliteWriter | None = None
+    if report.dry_run:
+        cursor = _peek(database)
+    else:
+        writer = SqliteWriter(database)
+        cursor = writer.cursor()
+    try:
+        if ring is not None:
+            _replay_segment(report, ring, writer, cursor, progress)
+        for _, orphan in orphans:
+            report.segments += 1
+            raw = _pread(orphan.fd)
+            _replay_orphan(report, Ring.from_bytes(raw), writer)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _read_private(name: str) -> Ring | None:
+    """The segment as a copy in private memory, its head found from the records; None if there is none."""
+    segments.check_name(name)
+    try:
+        fd = segments.open_checked(name, os.O_RDONLY)
+    except SegmentMissing:
+        return None
+    try:
+        raw = _pread(fd)
+    finally:
+        os.close(fd)
+    try:
+        return Ring.from_bytes(raw)
+    except SegmentCorrupt as error:
+        error.hint = (
+            f"Its records cannot be told apart without the header. Keep a copy of {segments.path_of(name)} if they "
+            f"matter, then `shmctx unlink {name}`; the database keeps what it has."
+        )
+        raise
+
+
+def _pread(fd: int) -> bytearray:
+    """The whole file. A file that shrinks meanwhile gives fewer bytes, not a signal."""
+    raw = bytearray()
+    while chunk := os.pread(fd, 16 << 20, len(raw)):
+        raw += chunk
+    return raw
+
+
+def _peek(database: Path) -> Cursor | None:
+    """The cursor, read without writing anything; None where there is no database yet."""
+    if not database.exists():
+        return None
+    with translated(str(database)):
+        connection = sqlite3.connect(read_uri(database), uri=True)
+        try:
+            row = connection.execute("SELECT store_id, generation, capacity, epoch, position FROM store").fetchone()
+        finally:
+            connection.close()
+    return Cursor(*row) if row else None
+
+
+def _replay_segment(
+    report: Report, ring: Ring, writer: SqliteWriter | None, cursor: Cursor | None, progress: Progress
+) -> None:
+    report.segments += 1
+    header = ring.header()
+    reserved, _ = ring.settle()
+    head = ring.positions()[1]
+    if cursor is not None and cursor.store_id != header["store_id"]:
+        raise ColdMismatch(
+            f"{report.database} belongs to store {cursor.store_id:06x}, the segment to store {header['store_id']:06x}.",
+            hint=f"The segment was made with {header['database']}.",
+        )
+    start = _start(ring, cursor)
+    if writer is not None:
+        if cursor is None:
+            writer.create_store(store_id=header["store_id"], position=start)
+        writer.take_over(store_id=header["store_id"])
+        writer.begin_generation(generation=header["generation"], capacity=header["capacity"], position=start)
+    oldest = min(generation.oldest(ring), head)
+    if start < oldest:
+        report.lost_bytes = (oldest - max(start, header["base"])) * segments.GRANULE if oldest > header["base"] else 0
+    position = start
+    while position < head:
+        end, records, skipped = ring.scan(position, head, _RECORDS, _BYTES)
+        damaged = [(low, high, ring.raw(low, high)) for low, high in skipped if ring.live(low)]
+        _count(report, records)
+        report.damaged += [
+            {"position": low, "granules": high - low, "reason": "checksum or size is wrong"} for low, high, _ in damaged
+        ]
+        if writer is not None:
+            writer.commit(Batch(start=position, end=end, records=records, damaged=damaged))
+        position = end
+        progress(position - start, head - start)
+    if writer is not None:
+        writer.maintain(idle=True)
+    report.position = position
+    if report.damaged or report.lost_bytes:
+        report.outcome = Outcome.DAMAGED
+    if head > reserved:
+        report.outcome = Outcome.DAMAGED
+        report.message = (
+            f"{_message(report)} The segment's control words are damaged: run `shmctx unlink {report.name}` before "
+            "the daemon starts again."
+        )
+
+
+def _start(ring: Ring, cursor: Cursor | None) -> int:
+    """Where the database's knowledge of this segment ends."""
+    if cursor is None:
+        return generation.oldest(ring)
+    if cursor.generation == 0:
+        return cursor.position
+    return max(cursor.position, ring.header()["base"])
+
+
+def _replay_orphan(report: Report, ring: Ring, writer: SqliteWriter | None) -> None:
+    ring.settle()
+    head, position = ring.positions()[1], max(ring.positions()[2], FIRST_POSITION)
+    while position < head:
+        position, records, skipped = ring.scan(position, head, _RECORDS, _BYTES)
+        stored = writer.insert(records) if writer is not None else len(records)
+        report.already_stored += len(records) - stored
+        _count(report, records)
+        report.damaged += [{"position": low, "granules": high - low, "reason": "orphan"} for low, high in skipped]
+
+
+def _count(report: Report, records: list[Any]) -> None:
+    kinds = [record[1] for record in records]
+    report.contexts += kinds.count(CONTEXT)
+    report.sessions += kinds.count(SESSION)
+    report.annotations += kinds.count(ANNOTATION)
+
+
+def _message(report: Report) -> str:
+    verb = "would be stored" if report.dry_run else "stored"
+    text = f"{report.contexts} contexts, {report.sessions} sessions and {report.annotations} annotations {verb}"
+    if report.damaged:
+        text += f"; {len(report.damaged)} damaged stretches put aside in the table `quarantine`"
+    if report.lost_bytes:
+        text += f"; {report.lost_bytes} bytes of the ring were overwritten before this database had them"
+    return f"{text}." if report.damaged or report.lost_bytes else f"{text}; nothing lost."
