@@ -1,0 +1,1 @@
+"""The commands `shmctx` and `shmctx-recover`. The only importers of click and rich."""
