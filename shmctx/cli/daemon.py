@@ -24,7 +24,10 @@ def _stopping() -> set[signal.Signals]:
     return {signal.SIGINT, signal.SIGTERM} | (set() if ignored else {signal.SIGHUP})
 
 
-@click.command(context_settings=HELP_OPTIONS, epilog=examples("shmctx daemon", "shmctx daemon ksi --db var/contexts.db --ring-size 64M", """"", "said = environment()", "database = (db or said.database or default_database(name)).absolute()", "asked = parse_size(ring_size) if ring_size is not None else said.ring_size or DEFAULT_RING_SIZE", "# Blocked before the drain's thread starts, which inherits it: a signal waits here until sigwait takes it.", "stopping = _stopping()", "signal.pthread_sigmask(signal.SIG_BLOCK, stopping)", "attachment = attachments.open_or_create(name, database, asked, Settings())", "try:", "click.echo(_greeting(attachment))", "signal.sigwait(stopping)", "finally:", "_stop(attachment, stopping)", "", "", "def _greeting(attachment: Attachment) -> str:", "name, header = attachment.name, attachment.segment.header", "candidate = attachment.candidate", "if candidate is not None and candidate.leads:", "role = "leads"", "else:", "holder = Election(attachment.database).holder()", "role = f"stands by for {process.describe(holder)}, which leads," if holder else "stands by for"", "return f"""shmctx daemon {role} the store {name!r} ({attachment.store_id:06x}).", "", "segment   {segments.path_of(name)} ({size(header["segment_size"])})", "database  {attachment.database}", "ring      {size(header["capacity"] * GRANULE)}", "pid       {os.getpid()}", "", "In another terminal:", "", "python -c 'import shmctx; print(shmctx.attach("{name}").put("hello"))'", "shmctx tail {name} --follow", "shmctx stat {name} --watch", "", "Ctrl-C drains what is there and stops."""", "", "", "def _stop(attachment: Attachment, stopping: set[signal.Signals]) -> None:"))
+@click.command(
+    context_settings=HELP_OPTIONS,
+    epilog=examples("shmctx daemon", "shmctx daemon ksi --db var/contexts.db --ring-size 64M"),
+)
 @optional_name
 @click.option("--db", type=click.Path(dir_okay=False, path_type=Path), help="The SQLite file.", metavar="FILE")
 @click.option("--ring-size", metavar="SIZE", help="Bytes of a new ring, such as 64M; a power of two.")
@@ -34,6 +37,46 @@ def daemon(name: str, db: Path | None, ring_size: str | None) -> None:
     NAME is `default` unless SHMCTX_SEGMENT says otherwise; the database is $XDG_STATE_HOME/shmctx/NAME.db unless
     SHMCTX_DB does; the ring has 32 MiB unless SHMCTX_RING_SIZE does. Where another process leads, this one stands by
     and takes over when it dies. SIGINT, SIGTERM and SIGHUP drain what is there and end it with exit code 0.
+    """
+    said = environment()
+    database = (db or said.database or default_database(name)).absolute()
+    asked = parse_size(ring_size) if ring_size is not None else said.ring_size or DEFAULT_RING_SIZE
+    stopping = _stopping()
+    # Blocked before the drain's thread starts, which inherits it: a signal waits here until sigwait takes it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
+    attachment = attachments.open_or_create(name, database, asked, Settings())
+    try:
+        click.echo(_greeting(attachment))
+        signal.sigwait(stopping)
+    finally:
+        _stop(attachment, stopping)
+
+
+def _greeting(attachment: Attachment) -> str:
+    name, header = attachment.name, attachment.segment.header
+    candidate = attachment.candidate
+    if candidate is not None and candidate.leads:
+        role = "leads"
+    else:
+        holder = Election(attachment.database).holder()
+        role = f"stands by for {process.describe(holder)}, which leads," if holder else "stands by for"
+    return f"""shmctx daemon {role} the store {name!r} ({attachment.store_id:06x}).
+
+  segment   {segments.path_of(name)} ({size(header["segment_size"])})
+  database  {attachment.database}
+  ring      {size(header["capacity"] * GRANULE)}
+  pid       {os.getpid()}
+
+In another terminal:
+
+  python -c 'import shmctx; print(shmctx.attach("{name}").put("hello"))'
+  shmctx tail {name} --follow
+  shmctx stat {name} --watch
+
+Ctrl-C drains what is there and stops."""
+
+
+def _stop(attachment: Attachment, stopping: set[signal.Signals]) -> None:
     """Close, draining. A second signal ends it at once: what is not drained stays in shared memory."""
     leads = attachment.candidate is not None and attachment.candidate.leads
     ring = attachment.ring

@@ -9,9 +9,10 @@ import click
 from shmctx import stats
 from shmctx.cli import render
 from shmctx.cli.main import HELP_OPTIONS, INTERRUPTED, examples
-from shmctx.cli.render import Column, Form, Listing, Output, escape, number, size, with_output, yes
+from shmctx.cli.render import Column, Form, Listing, Output, number, size, with_output, yes
 from shmctx.cli.stores import View, optional_name, view
 from shmctx.errors import SegmentCorrupt, SegmentError, SegmentMismatch
+from shmctx.hot import segment as segments
 
 SEGMENTS = Listing(
     (
@@ -42,14 +43,14 @@ PROCESSES = Listing(
         Column("torn_reads", "Torn", number, right=True, wide=True),
         Column("space_waits", "Space waits", number, right=True, wide=True),
         Column("lock_waits", "Lock waits", number, right=True, wide=True),
-        Column("last_seen_ns", "Joined", render.age, right=True),
+        Column("last_seen_ns", "Seen", render.age, right=True),
         Column("command", "Command"),
     )
 )
 
 RATES = Listing(
     (
-        Column("time", "Time", width=12),
+        Column("time", "Time", width=8),
         Column("puts_per_second", "Puts/s", number, width=12),
         Column("used_bytes", "Used", size, width=10),
         Column("lag_bytes", "Undrained", size, width=10),
@@ -61,10 +62,114 @@ RATES = Listing(
 )
 
 
-@click.command(context_settings=HELP_OPTIONS, epilog=examples("shmctx ls", "shmctx ls --json", """"", "from shmctx.hot import segment as segments", "", "out.rows(SEGMENTS, [_segment_row(name) for name in segments.names()])", "", "", "def _segment_row(name: str) -> dict[str, Any]:", "row: dict[str, Any] = dict.fromkeys(column.key for column in SEGMENTS.columns) | {"name": name}", "try:", "with view(name) as found:", "told = found.store.stats()", "except SegmentError as error:", "state = (", ""foreign"", "if isinstance(error, SegmentMismatch)", "else "damaged"", "if isinstance(error, SegmentCorrupt)", "else "gone"", ")", "return row | {"state": state, "reason": error.message}", "leader = told["leader"] or {"pid": None, "alive": None, "error": ""}", "return row | {key: told[key] for key in row if key in told} | {", ""leader_pid": leader["pid"],", ""leader_alive": leader["alive"],", ""reason": leader["error"] or None,", "}", "", "", "@click.command(context_settings=HELP_OPTIONS)", "@optional_name", "@click.option("--watch", "-w", is_flag=True, help="Print a line with rates again and again.")", "@click.option("--interval", type=click.FloatRange(min=0.05), default=1.0, help="Seconds between lines of --watch.")", "@with_output", "def stat(out: Output, name: str, watch: bool, interval: float) -> None:", """"Show positions, occupancy, lag, leader, counters and sizes of a store.", "", "\b", "Examples:", "shmctx stat ksi", "shmctx stat ksi --json", "shmctx stat ksi --watch --interval 5", """"", "if watch and out.form is Form.JSON:", "raise click.UsageError("--watch has no end, so it is no JSON document; use --jsonl.")", "with view(name) as found:", "if watch:", "_watch(out, found, interval)", "told = found.store.stats()", "out.document(told, _for_people(told))", "", "", "def _watch(out: Output, found: View, interval: float) -> None:", """"Print rates until Ctrl-C."""", "try:", "if out.form is Form.TABLE:", "click.echo("  ".join(column.title.ljust(column.width) for column in RATES.columns).rstrip())", "line = out.lines(RATES)", "for row in _rates(found.store.stats, interval):", "line(row)", "out.flush()", "except KeyboardInterrupt:", "raise click.exceptions.Exit(INTERRUPTED) from None", "", "", "def _rates(sample: Callable[[], dict[str, Any]], interval: float) -> Iterator[dict[str, Any]]:", "before, then = sample()["counters"]["puts"], time.monotonic()", "while True:", "time.sleep(interval)", "told, now = sample(), time.monotonic()", "leader = told["leader"] or {}", "puts = told["counters"]["puts"]", "yield {", ""time": time.strftime("%H:%M:%S"),", ""puts_per_second": round((puts - before) / (now - then), 1),", ""used_bytes": told["used_bytes"],", ""lag_bytes": told["lag_bytes"],", ""oldest_undrained_seconds": told["oldest_undrained_seconds"],", ""participants": told["participants"],", ""leader_pid": leader.get("pid"),", ""leader_alive": leader.get("alive"),", "}", "before, then = puts, now", "", "", "def _for_people(told: dict[str, Any]) -> list[tuple[str, str]]:", "leader, counters = told["leader"], told["counters"]", "share = told["used_bytes"] / told["ring_bytes"]", "oldest = told["oldest_undrained_seconds"]", "waiting = f", the oldest since {render.duration(oldest)}" if oldest is not None else """, "rows = [", "("Store", f"{told['name']} ({told['store_id']}), {told['state']}, made {render.clock(told['created_ns'])}"),", "("Ring", f"{size(told['used_bytes'])} of {size(told['ring_bytes'])} used ({share:.0%})"),", "("Undrained", f"{size(told['lag_bytes'])} ({told['lag_share']:.1%} of the ring){waiting}"),", "("Leader", _leader(leader)),", "("Last drain", f"{render.age(leader['last_drain_ns'])} ago" if leader and leader["last_drain_ns"] else "never"),", "("Processes", str(told["participants"])),", "("Database", f"{told['database']} ({size(told['database_bytes'])}, log {size(told['wal_bytes'])})"),", "]", "rows += [(key.replace("_", " ").capitalize(), number(value)) for key, value in counters.items()]", "return [(label, escape(text)) for label, text in rows]", "", "", "def _leader(leader: dict[str, Any] | None) -> str:", "if leader is None:", "return "none yet"", "life = "alive" if leader["alive"] else "dead"", "stopped = ", stopped" if leader["state"] in ("T", "t") else """, "error = f", last error: {leader['error']}" if leader["error"] else """, "return f"pid {leader['pid']}, {life}{stopped}, epoch {leader['epoch']}{error}"", "", "", "@click.command(context_settings=HELP_OPTIONS)", "@optional_name", "@with_output", "def ps(out: Output, name: str) -> None:", """"List the processes that use a store, with their counters.", "", "\b", "Examples:", "shmctx ps ksi", "shmctx ps ksi --jsonl"))
+@click.command(context_settings=HELP_OPTIONS, epilog=examples("shmctx ls", "shmctx ls --json"))
 @with_output
 def ls(out: Output) -> None:
-    """List the segments of this machine, those included that cannot be used, with the reason.
-    """
+    """List the segments of this machine, those included that cannot be used, with the reason."""
+    out.rows(SEGMENTS, [_segment_row(name) for name in segments.names()])
+
+
+def _segment_row(name: str) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(column.key for column in SEGMENTS.columns) | {"name": name}
+    try:
+        with view(name) as found:
+            told = found.store.stats()
+    except SegmentError as error:
+        return row | {"state": unusable(error), "reason": error.message}
+    leader = told["leader"] or {"pid": None, "alive": None, "error": ""}
+    row |= {key: told[key] for key in row if key in told}
+    return row | {"leader_pid": leader["pid"], "leader_alive": leader["alive"], "reason": leader["error"] or None}
+
+
+def unusable(error: SegmentError) -> str:
+    """Why a segment cannot be attached, in one word."""
+    if isinstance(error, SegmentMismatch):
+        return "foreign"
+    return "damaged" if isinstance(error, SegmentCorrupt) else "gone"
+
+
+@click.command(
+    context_settings=HELP_OPTIONS,
+    epilog=examples("shmctx stat ksi", "shmctx stat ksi --json", "shmctx stat ksi --watch --interval 5"),
+)
+@optional_name
+@click.option("--watch", "-w", is_flag=True, help="Print a line with rates again and again.")
+@click.option("--interval", type=click.FloatRange(min=0.05), default=1.0, help="Seconds between lines of --watch.")
+@with_output
+def stat(out: Output, name: str, watch: bool, interval: float) -> None:
+    """Show positions, occupancy, lag, leader, counters and sizes of a store."""
+    if watch and out.form is Form.JSON:
+        raise click.UsageError("--watch has no end, so it is no JSON document; use --jsonl.")
+    with view(name) as found:
+        if watch:
+            _watch(out, found, interval)
+        told = found.store.stats()
+        out.document(told, _for_people(told))
+
+
+def _watch(out: Output, found: View, interval: float) -> None:
+    """Print rates until Ctrl-C."""
+    try:
+        if out.form is Form.TABLE:
+            click.echo("  ".join(column.title.ljust(column.width) for column in RATES.columns).rstrip())
+        line = out.lines(RATES)
+        for row in _rates(found.store.stats, interval):
+            line(row)
+            out.flush()
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+def _rates(sample: Callable[[], dict[str, Any]], interval: float) -> Iterator[dict[str, Any]]:
+    before, then = sample()["counters"]["puts"], time.monotonic()
+    while True:
+        time.sleep(interval)
+        told, now = sample(), time.monotonic()
+        leader = told["leader"] or {}
+        puts = told["counters"]["puts"]
+        yield {
+            "time": time.strftime("%H:%M:%S"),
+            "puts_per_second": round((puts - before) / (now - then), 1),
+            "used_bytes": told["used_bytes"],
+            "lag_bytes": told["lag_bytes"],
+            "oldest_undrained_seconds": told["oldest_undrained_seconds"],
+            "participants": told["participants"],
+            "leader_pid": leader.get("pid"),
+            "leader_alive": leader.get("alive"),
+        }
+        before, then = puts, now
+
+
+def _for_people(told: dict[str, Any]) -> list[tuple[str, str]]:
+    leader = told["leader"]
+    share = told["used_bytes"] / told["ring_bytes"]
+    oldest = told["oldest_undrained_seconds"]
+    waiting = f", the oldest since {render.duration(oldest)}" if oldest is not None else ""
+    rows = [
+        ("Store", f"{told['name']} ({told['store_id']}), {told['state']}, made {render.clock(told['created_ns'])}"),
+        ("Ring", f"{size(told['used_bytes'])} of {size(told['ring_bytes'])} used ({share:.0%})"),
+        ("Undrained", f"{size(told['lag_bytes'])} ({told['lag_share']:.1%} of the ring){waiting}"),
+        ("Leader", _leader(leader)),
+        ("Last drain", f"{render.age(leader['last_drain_ns'])} ago" if leader and leader["last_drain_ns"] else "never"),
+        ("Processes", str(told["participants"])),
+        ("Database", f"{told['database']} ({size(told['database_bytes'])}, log {size(told['wal_bytes'])})"),
+    ]
+    return rows + [(key.replace("_", " ").capitalize(), number(value)) for key, value in told["counters"].items()]
+
+
+def _leader(leader: dict[str, Any] | None) -> str:
+    if leader is None:
+        return "none yet"
+    life = "alive" if leader["alive"] else "dead"
+    stopped = ", stopped" if leader["state"] in ("T", "t") else ""
+    error = f", last error: {leader['error']}" if leader["error"] else ""
+    return f"pid {leader['pid']}, {life}{stopped}, epoch {leader['epoch']}{error}"
+
+
+@click.command(context_settings=HELP_OPTIONS, epilog=examples("shmctx ps ksi", "shmctx ps ksi --jsonl"))
+@optional_name
+@with_output
+def ps(out: Output, name: str) -> None:
+    """List the processes that use a store, with their counters."""
     with view(name) as found:
         out.rows(PROCESSES, stats.participants(found.attachment))

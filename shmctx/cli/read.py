@@ -18,7 +18,13 @@ from shmctx.settings import environment
 _HINT = "shmctx query, which finds contexts by what they hold; shmctx ls shows the stores there are"
 
 
-@click.command(context_settings=HELP_OPTIONS, epilog=examples("shmctx get ctx_0123456789abcdef --json", "shmctx query ksi --jsonl | jq -r ._parent_event_id | shmctx get - --name ksi", """"", "failed: list[str] = []", "with contextlib.ExitStack() as stack:", "resolver = _Resolver(stack, name or environment().segment)", "out.rows(CONTEXTS, _resolved(resolver, _read_refs(refs), failed))", "if failed:", "raise click.exceptions.Exit(ERROR)", "", "", "def _read_refs(refs: tuple[str, ...]) -> Iterator[str]:", "for ref in refs:", "if ref == "-":", "yield from filter(None, (line.strip() for line in sys.stdin))", "else:", "yield ref", "", "", "def _resolved(resolver: "_Resolver", refs: Iterator[str], failed: list[str]) -> Iterator[Context]:", "for ref in refs:", "try:", "yield resolver.resolve(ref)", "except (ContextNotFound, RecordDamaged) as error:", "complain(error.message, error.hint or _HINT)", "failed.append(ref)", "", "", "class _Resolver:"))
+@click.command(
+    context_settings=HELP_OPTIONS,
+    epilog=examples(
+        "shmctx get ctx_0123456789abcdef --json",
+        "shmctx query ksi --jsonl | jq -r ._parent_event_id | shmctx get - --name ksi",
+    ),
+)
 @click.argument("refs", nargs=-1, required=True, metavar="REF...")
 @click.option("--name", shell_complete=complete_name, help="The store; otherwise the one whose id is in the ref.")
 @with_output
@@ -27,6 +33,33 @@ def get(out: Output, refs: tuple[str, ...], name: str | None) -> None:
 
     Without --name and SHMCTX_SEGMENT, the store is found by the ref. A ref that does not resolve is reported on
     standard error, the others are printed, and the exit code is 1.
+    """
+    failed: list[str] = []
+    with contextlib.ExitStack() as stack:
+        resolver = _Resolver(stack, name or environment().segment)
+        out.rows(CONTEXTS, _resolved(resolver, _read_refs(refs), failed))
+    if failed:
+        raise click.exceptions.Exit(ERROR)
+
+
+def _read_refs(refs: tuple[str, ...]) -> Iterator[str]:
+    for ref in refs:
+        if ref == "-":
+            yield from filter(None, (line.strip() for line in sys.stdin))
+        else:
+            yield ref
+
+
+def _resolved(resolver: "_Resolver", refs: Iterator[str], failed: list[str]) -> Iterator[Context]:
+    for ref in refs:
+        try:
+            yield resolver.resolve(ref)
+        except (ContextNotFound, RecordDamaged) as error:
+            complain(error.message, error.hint or _HINT)
+            failed.append(ref)
+
+
+class _Resolver:
     """Resolves refs in one named store, or in whichever store on this machine made them."""
 
     def __init__(self, stack: contextlib.ExitStack, name: str | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import click
 import msgspec
 
-from shmctx.cli.main import HELP_OPTIONS, UNAVAILABLE, complain, complete, examples, finish, version_option
+from shmctx.cli.main import HELP_OPTIONS, complain, complete, examples, finish, version_option
 from shmctx.cli.render import Output, duration, number, size, with_output
 from shmctx.cli.stores import name_argument
 from shmctx.drain.recover import Outcome, Report
@@ -20,11 +20,15 @@ EXIT_CODES = """\b
 Exit codes: 0 nothing lost, 1 error, 2 wrong usage, 3 no segment of that name
 (the database is not touched), 4 something was damaged or lost (see the report
 and the table `quarantine`), 6 refused because a process drains."""
+EPILOG = (
+    examples("shmctx-recover ksi --db var/contexts.db --dry-run", "shmctx-recover ksi --db var/contexts.db --json")
+    + EXIT_CODES
+)
 
 Progress = Callable[[int, int], None]
 
 
-@click.command("shmctx-recover", context_settings=HELP_OPTIONS, epilog=examples("shmctx-recover ksi --db var/contexts.db --dry-run", "shmctx-recover ksi --db var/contexts.db --json", """"", "with _progress(quiet) as progress:", "report = replay(name, db, dry_run=dry_run, progress=progress)", "out.document(document(report), _for_people(report))", "sys.stdout.flush()", "if report.outcome == Outcome.NO_SEGMENT:", "complain(report.message, SegmentMissing.hint)", "raise click.exceptions.Exit(UNAVAILABLE)", "raise click.exceptions.Exit(int(report.outcome))", "", "", "def document(report: Report) -> dict[str, Any]:", """"The report as JSON shows it: the outcome by name, and as the exit code that says it."""", "told: dict[str, Any] = msgspec.to_builtins(report)", "return told | {"outcome": report.outcome.name.lower(), "exit_code": int(report.outcome)}", "", "", "def _for_people(report: Report) -> list[tuple[str, str]]:", "done = "Would store" if report.dry_run else "Stored"", "rows = [", "("Result", report.message),", "("Database", report.database),", "(done, f"{number(report.contexts)} contexts, {report.sessions} sessions, {report.annotations} annotations"),", "("Segments read", str(report.segments)),", "("Stored already", number(report.already_stored)),", "("Damaged", number(len(report.damaged))),", "("Lost", size(report.lost_bytes)),", "("Took", duration(report.seconds)),", "]", "return rows + [", "("", f"position {stretch['position']}, {stretch['granules']} granules: {stretch['reason']}")", "for stretch in report.damaged[:20]", "]", "", "", "@contextlib.contextmanager", "def _progress(quiet: bool) -> Iterator[Progress | None]:", """"A bar on standard error, if somebody sees it."""", "if quiet or not sys.stderr.isatty():", "yield None", "return", "from rich.console import Console", "from rich.progress import Progress as Bar", "", "with Bar(console=Console(stderr=True), transient=True) as bar:", "task = bar.add_task("Replaying", total=None)", "yield lambda done, total: bar.update(task, completed=done, total=total)", "", "", "def main() -> NoReturn:") + EXIT_CODES)
+@click.command("shmctx-recover", context_settings=HELP_OPTIONS, epilog=EPILOG)
 @name_argument
 @click.option(
     "--db", required=True, type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="The SQLite file."
@@ -37,6 +41,54 @@ def recover(out: Output, name: str, db: Path, dry_run: bool, quiet: bool) -> Non
     """Store what a segment holds and its database lacks. Safe to run twice, and after it was killed.
 
     The daemon does the same when it starts; this is for a machine where it cannot start, and for looking first.
+    """
+    with _progress(quiet) as progress:
+        report = replay(name, db, dry_run=dry_run, progress=progress)
+    if report.outcome == Outcome.NO_SEGMENT:
+        complain(report.message, SegmentMissing.hint)
+    out.document(document(report), _for_people(report))
+    raise click.exceptions.Exit(int(report.outcome))
+
+
+def document(report: Report) -> dict[str, Any]:
+    """The report as JSON shows it: the outcome by name, and the exit code that says it."""
+    told: dict[str, Any] = msgspec.to_builtins(report)
+    return told | {"outcome": report.outcome.name.lower(), "exit_code": int(report.outcome)}
+
+
+def _for_people(report: Report) -> list[tuple[str, str]]:
+    done = "Would store" if report.dry_run else "Stored"
+    rows = [
+        ("Result", report.message),
+        ("Database", report.database),
+        (done, f"{number(report.contexts)} contexts, {report.sessions} sessions, {report.annotations} annotations"),
+        ("Segments read", str(report.segments)),
+        ("Stored already", number(report.already_stored)),
+        ("Damaged", number(len(report.damaged))),
+        ("Lost", size(report.lost_bytes)),
+        ("Took", duration(report.seconds)),
+    ]
+    return rows + [
+        ("", f"position {stretch['position']}, {stretch['granules']} granules: {stretch['reason']}")
+        for stretch in report.damaged[:20]
+    ]
+
+
+@contextlib.contextmanager
+def _progress(quiet: bool) -> Iterator[Progress | None]:
+    """A bar on standard error, if somebody sees it."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Replaying", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def main() -> NoReturn:
     """Entry point of `shmctx-recover`."""
     complete(recover, "shmctx-recover")
     finish(recover, sys.argv[1:])
