@@ -1,0 +1,1 @@
+"""What shmctx costs, each figure beside its peer in the same run. One script per question: `python -m bench.get`, ..."""
