@@ -320,7 +320,7 @@ uint64_t shx_last_end(const shx_ring *ring, void *scratch) {
         uint64_t stamp = atomic_load_explicit(&record->stamp, ACQUIRE);
         uint64_t position = stamp & SHX_POSITION_MASK;
         shx_view view;
-        if (position < SHX_FIRST_POSITION || (position & (ring->capacity - 1)) != slot || position <= end) continue;
+        if (position < SHX_FIRST_POSITION || (position & (ring->capacity - 1)) != slot || position < end) continue;
         if (position >= ring->gap_start && position < ring->base) continue;
         if (!parse(ring, record, position, stamp, &view) || !copy_checked(ring, &view, scratch)) continue;
         end = position + view.granules;
