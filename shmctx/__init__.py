@@ -4,6 +4,7 @@ One process opens a store (and drains it to SQLite), others attach; a put return
 the machine turns back into the context by reading shared memory.
 """
 
+from shmctx.api import attach, open, unlink  # noqa: A004  (public names, always written shmctx.open)
 from shmctx.context import Context
 from shmctx.errors import (
     ColdError,
@@ -25,7 +26,7 @@ from shmctx.errors import (
 )
 from shmctx.propagation import bound, current
 from shmctx.settings import Settings
-from shmctx.store import Store, attach, open, unlink
+from shmctx.store import Store
 
 __all__ = [
     "ColdError",
@@ -53,3 +54,12 @@ __all__ = [
     "open",
     "unlink",
 ]
+
+
+def __getattr__(name: str) -> str:
+    """`__version__`, read from the installed package when asked for."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("shmctx")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -49,7 +49,7 @@ class AsyncStore:
         """As Store.descendants."""
         return await asyncio.to_thread(lambda: self._store.descendants(ref, max_depth=max_depth))
 
-    async def flush(self, timeout: float | None = None) -> None:
+    async def flush(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  (as in Store)
         """As Store.flush."""
         await asyncio.to_thread(self._store.flush, timeout)
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from shmctx import process
-from shmctx.errors import ColdMismatch, LeaderAlive, SegmentMissing, ShmctxError
+from shmctx.errors import ColdMismatch, LeaderAlive, SegmentCorrupt, SegmentMissing, ShmctxError
+from shmctx.forks import fork_gate
 from shmctx.hot import segment as segments
 from shmctx.hot._core import POISONED, SEALED, Ring
 from shmctx.hot.segment import Segment
@@ -70,31 +71,40 @@ class Attachment:
         self._join()
         self.on_segment(segment.ring)
 
+    def refresh(self) -> bool:
+        """Move to the successor if this generation is sealed (only then can there be one) and its name leads there.
+
+        Raises ColdMismatch where the name leads to another store.
+        """
+        if not self.segment.ring.state() & SEALED:
+            return False
+        try:
+            successor = segments.attach(self.name, writable=self._role != READER)
+        except SegmentMissing:
+            return False
+        if successor.header["generation"] == self.segment.header["generation"]:
+            return False
+        if successor.header["store_id"] != self.store_id:
+            raise ColdMismatch(f"The name {self.name!r} now leads to another store. Nothing was stored.")
+        self.replace_segment(successor)
+        return True
+
     def reattach(self, deadline: float) -> None:
         """This generation is sealed: wait (until `deadline`, time.monotonic seconds) for the next one and attach."""
-        while True:
-            try:
-                successor = segments.attach(self.name)
-                if successor.header["generation"] != self.segment.header["generation"]:
-                    break
-            except SegmentMissing:
-                successor = None
+        while not self.refresh():
             if time.monotonic() >= deadline:
                 raise SegmentMissing(
                     f"The segment {self.name!r} was removed and no process has made a new one. Nothing was stored."
                 )
             time.sleep(0.01)
-        if successor.header["store_id"] != self.store_id:
-            raise ColdMismatch(f"The name {self.name!r} now leads to another store. Nothing was stored.")
-        if self.segment.header["generation"] != successor.header["generation"]:
-            self.replace_segment(successor)
 
     def stand(self) -> None:
         """Stand for election in a thread, if this process does not yet."""
+        from shmctx.drain.election import Election
         from shmctx.drain.leader import Candidate
 
         if self.candidate is None:
-            self.candidate = Candidate(self, self.database, self.settings)
+            self.candidate = Candidate(self, Election(self.database), self.settings)
 
     def close(self) -> None:
         """Stop leading (what is in the ring is drained first), close the database, give the slot back. Idempotent."""
@@ -127,6 +137,7 @@ def _hook_process_events() -> None:
     global _hooked
     if not _hooked:
         _hooked = True
+        fork_gate.hook()
         os.register_at_fork(after_in_child=_after_fork)
         atexit.register(_at_exit)
 
@@ -183,7 +194,7 @@ def open_or_create(name: str, database: Path, ring_size: int, settings: Settings
         election.resign()
         raise
     attachment = Attachment(segment, settings, role=STANDBY)
-    attachment.candidate = Candidate(attachment, database, settings, election)
+    attachment.candidate = Candidate(attachment, election, settings)
     return attachment
 
 
@@ -199,8 +210,6 @@ def _segment_to_lead(name: str, database: Path, ring_size: int, settings: Settin
     if existing is not None:
         _check_database(existing, database)
         if existing.ring.state() & POISONED:
-            from shmctx.errors import SegmentCorrupt
-
             raise SegmentCorrupt(f"The segment {name!r} is damaged beyond repair; its records can still be read.")
         if existing.ring.state() & SEALED:
             existing = None

@@ -10,8 +10,8 @@ A stored context is a msgpack array of this Struct's fields up to `more`; whatev
 - the time lies in the record's header, and the ref is the address it was read from.
 """
 
-from typing import Any, Protocol, Self
-from weakref import WeakValueDictionary
+from typing import Any, Protocol, Self, cast
+from weakref import WeakSet
 
 import msgspec
 
@@ -43,15 +43,21 @@ NOT_INHERITED = frozenset({"tags", "error", "error_type", "error_message", "resp
 class SessionSource(Protocol):
     """Who can read a session's record: an open store."""
 
-    def session_at(self, position: int) -> dict[str, Any] | None: ...
+    def session_at(self, position: int) -> dict[str, Any] | None:
+        """The session data in the record at a position."""
 
 
-_sources: WeakValueDictionary[int, SessionSource] = WeakValueDictionary()
+_sources: dict[int, WeakSet[SessionSource]] = {}
 
 
 def register_source(store_id: int, source: SessionSource) -> None:
     """Let contexts of this store find their session's data through `source`, as long as it lives."""
-    _sources[store_id] = source
+    _sources.setdefault(store_id, WeakSet()).add(source)
+
+
+def forget_source(store_id: int, source: SessionSource) -> None:
+    """The source is closed."""
+    _sources.get(store_id, WeakSet()).discard(source)
 
 
 class Context(msgspec.Struct, frozen=True, array_like=True, gc=False, eq=False):
@@ -164,46 +170,55 @@ class Context(msgspec.Struct, frozen=True, array_like=True, gc=False, eq=False):
         """The session's data, read from its own record; None without a session, or when its store is closed."""
         if self.session_position is None:
             return None
-        source = _sources.get(self.store_id)
-        return source.session_at(self.session_position) if source is not None else None
+        for source in list(_sources.get(self.store_id, ())):
+            return source.session_at(self.session_position)
+        return None
 
     @property
     def session_id(self) -> str | None:
         """The session's id."""
         session = self.session
-        return None if session is None else session["id"]
+        return None if session is None else cast(str, session["id"])
 
     @property
     def user_id(self) -> str | None:
-        return self._optional("user_id")
+        """The user on whose behalf it happens."""
+        return cast(str | None, self._optional("user_id"))
 
     @property
     def tenant_id(self) -> str | None:
-        return self._optional("tenant_id")
+        """The tenant that the user belongs to."""
+        return cast(str | None, self._optional("tenant_id"))
 
     @property
     def environment(self) -> str | None:
-        return self._optional("environment")
+        """Such as production or staging."""
+        return cast(str | None, self._optional("environment"))
 
     @property
     def tags(self) -> list[str] | None:
-        return self._optional("tags")
+        """Free labels of this context; children do not inherit them."""
+        return cast(list[str] | None, self._optional("tags"))
 
     @property
     def error(self) -> Any:
+        """What went wrong, as it was annotated; none of the error fields is inherited."""
         return self._optional("error")
 
     @property
     def error_type(self) -> str | None:
-        return self._optional("error_type")
+        """The error's class."""
+        return cast(str | None, self._optional("error_type"))
 
     @property
     def error_message(self) -> str | None:
-        return self._optional("error_message")
+        """The error's text."""
+        return cast(str | None, self._optional("error_message"))
 
     @property
     def response_ref(self) -> str | None:
-        return self._optional("response_ref")
+        """Where the response is kept."""
+        return cast(str | None, self._optional("response_ref"))
 
     @property
     def custom(self) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 The store's fast path handles a child with a name and an agent; everything else comes through here.
 """
 
+import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol, cast
 
 from shmctx import records
 from shmctx.context import CORRELATION_PREFIX, EVENT_PREFIX, OPTIONAL_FIELDS, Context, Identity
@@ -28,6 +30,8 @@ WIRE_NAMES = {
 """KSI's wire names and the arguments of put that they stand for."""
 
 _TEXT_FIELDS = frozenset({"user_id", "tenant_id", "environment", "error_type", "error_message", "response_ref"})
+_END_NS = (1 << 63) - 1  # in the year 2262
+
 _ARGUMENTS = frozenset({*WIRE_NAMES.values(), "time_ns", "parent"}) - {"event_name"}
 
 
@@ -48,16 +52,21 @@ class Store(Protocol):
 
     store_id: int
 
-    def resolve(self, ref: str) -> Context: ...
+    def resolve(self, ref: str) -> Context:
+        """The context of a ref, or ContextNotFound."""
 
-    def get(self, ref: str, default: Any = None, /) -> Any: ...
+    def get(self, ref: str, default: Any = None, /) -> Any:
+        """The context of a ref, or the default."""
 
-    def put_session(self, session: Mapping[str, Any]) -> tuple[int, str]: ...
+    def put_session(self, session: Mapping[str, Any]) -> tuple[int, str]:
+        """Store a session's data: (position, id)."""
 
 
 def draft(store: Store, event_name: str, scope: Scope | None, given: Mapping[str, Any]) -> Draft:
     """Work out one context. Raises InvalidField, ContextNotFound; nothing is stored then."""
     fields, custom = _sort(given)
+    if type(event_name) is not str:
+        raise InvalidField(f"event_name is text, not {type(event_name).__name__}. Nothing was stored.")
     text("event_name", event_name)
     event = identity("event_id", fields.get("event_id"), store.store_id)
     if isinstance(event, int):
@@ -118,7 +127,7 @@ def _cause(store: Store, scope: Scope | None, fields: Mapping[str, Any]) -> Scop
         return Scope(store.resolve(text("parent", parent) or ""), store.store_id)
     brought = fields.get("parent_event_id")
     if brought is None:
-        if scope is not None and scope.store_id != store.store_id:
+        if scope is not None and scope.context is not None and scope.native_to != store.store_id:
             return Scope(scope.context, store.store_id)
         return scope
     if {"correlation_id", "depth", "root_event_id"} <= fields.keys():
@@ -141,6 +150,8 @@ def identity(name: str, value: Any, store_id: int) -> Identity | None:
 def text(name: str, value: Any) -> str | None:
     """The value, if it is text or None. Raises InvalidField."""
     if value is None or type(value) is str:
+        if value is not None and not value.isascii():
+            records.check_text(value, name)
         return value
     raise InvalidField(f"{name} is text, not {type(value).__name__}. Nothing was stored.")
 
@@ -155,16 +166,53 @@ def _depth(fields: Mapping[str, Any], scope: Scope | None, parent: Identity | No
 
 
 def _time_ns(fields: Mapping[str, Any]) -> int:
-    """Ns since 1970; 0 means now. A float keeps every digit: seconds and fraction are scaled apart."""
-    time_ns, seconds = fields.get("time_ns"), fields.get("timestamp")
-    if time_ns is None and seconds is not None:
-        if type(seconds) not in (int, float) or not 0 < seconds < 1 << 33:
-            raise InvalidField(f"timestamp is in seconds since 1970, not {seconds!r}. Nothing was stored.")
-        whole = int(seconds)
-        return whole * 1_000_000_000 + round((seconds - whole) * 1e9)
-    if time_ns is not None and (type(time_ns) is not int or not 0 < time_ns < 1 << 63):
-        raise InvalidField(f"time_ns is in nanoseconds since 1970, not {time_ns!r}. Nothing was stored.")
-    return time_ns or 0
+    """Nanoseconds since 1970; 0 means now."""
+    time_ns = fields.get("time_ns")
+    if time_ns is None:
+        time_ns = nanoseconds("timestamp", fields.get("timestamp"))
+        if time_ns is None:
+            return 0
+    if type(time_ns) is not int or not 0 < time_ns <= _END_NS:
+        raise InvalidField(f"The time is after 1970 and before 2262, not {time_ns!r} ns. Nothing was stored.")
+    return time_ns
+
+
+def nanoseconds(name: str, moment: object) -> int | None:
+    """Nanoseconds from seconds or a datetime. Seconds and fraction are scaled apart: a float keeps every digit."""
+    if moment is None:
+        return None
+    seconds = moment.timestamp() if isinstance(moment, datetime) else moment
+    if type(seconds) is int:
+        return seconds * 1_000_000_000
+    if type(seconds) is not float or not math.isfinite(seconds):
+        raise InvalidField(f"{name} is in seconds since 1970 or a datetime, not {moment!r}.")
+    return int(seconds) * 1_000_000_000 + round((seconds - int(seconds)) * 1e9)
+
+
+def limit_ns(name: str, moment: object) -> int | None:
+    """As nanoseconds, for a limit of a query: one beyond every clock is as good as the end of 64 bits."""
+    time_ns = nanoseconds(name, moment)
+    return None if time_ns is None else min(max(time_ns, -_END_NS), _END_NS)
+
+
+def limit(count: int | None) -> int | None:
+    """A number of results, or None for all. Raises InvalidField."""
+    if count is None or (type(count) is int and count >= 0):
+        return count
+    raise InvalidField(f"limit is a number of results from 0, not {count!r}.")
+
+
+def named(item: str | tuple[str, Mapping[str, Any]] | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """(event name, fields) of an item of put_many. Raises InvalidField."""
+    if isinstance(item, str):
+        return item, {}
+    if isinstance(item, tuple):
+        return item
+    fields = dict(item)
+    name = fields.pop("event_name", None) or fields.pop("_event_name", None)
+    if not isinstance(name, str):
+        raise InvalidField("An item of put_many() has no event_name. Nothing was stored.")
+    return name, fields
 
 
 def _session(store: Store, scope: Scope | None, fields: Mapping[str, Any]) -> tuple[int | None, str | None]:
@@ -172,7 +220,7 @@ def _session(store: Store, scope: Scope | None, fields: Mapping[str, Any]) -> tu
     if session is None:
         if scope is None:
             return None, None
-        if scope.session is not None or scope.context.session_position is None:
+        if scope.session is not None or scope.context is None or scope.context.session_position is None:
             return scope.session, scope.session_id
         session = scope.context.session  # another store's: it gets a record here
         if session is None:

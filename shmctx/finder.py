@@ -44,7 +44,7 @@ class Finder:
         self._ring = ring
         self._reader = reader
         self._store_id = store_id
-        self._sessions: OrderedDict[int, dict[str, Any]] = OrderedDict()
+        self._sessions: OrderedDict[int, bytes] = OrderedDict()
 
     # ---- one context ----
 
@@ -58,7 +58,7 @@ class Finder:
 
     def missing(self, ref: object) -> ContextNotFound:
         """The error that says best why a ref does not resolve."""
-        if not isinstance(ref, str) or not ref or len(ref) > MAX_ALIAS:
+        if not isinstance(ref, str) or not ref or len(ref) > MAX_ALIAS or not _encodable(ref):
             return MalformedRef(f"{ref!r} is not a ref.", hint="A ref is the text that put() returned.")
         native = resolve_native(ref)
         if native is None and ref.startswith("ctx_") and len(ref) == REF_LENGTH:
@@ -74,8 +74,10 @@ class Finder:
         if not isinstance(ref, str) or not ref or len(ref) > MAX_ALIAS:
             return None
         native = resolve_native(ref)
-        if native is not None:
-            return native[1] if native[0] == self._store_id else None
+        if native is not None and native[0] == self._store_id:
+            return native[1]
+        if not ref.isascii() and not _encodable(ref):
+            return None
         for alias in dict.fromkeys((alias_of(ref), ref)):
             position = self._find_alias(alias)
             if position is not None:
@@ -162,22 +164,24 @@ class Finder:
         return found
 
     def session(self, position: int) -> dict[str, Any] | None:
-        """A copy of the session data in the record at a position."""
-        cached = self._sessions.get(position)
-        if cached is None:
-            record = self._ring.record(position)
-            if record is not None and record[1] == SESSION:
-                cached = records.decode_session(record[4])
-            elif self.anything_cold():
-                cached = self._reader.session(position)
-            if cached is None:
-                return None
-            self.remember_session(position, cached)
-        return dict(cached)
+        """The session data in the record at a position: a new dict each time, so that nobody changes another's."""
+        payload = self._sessions.get(position) or self._read_session(position)
+        return None if payload is None else records.decode_session(payload)
 
-    def remember_session(self, position: int, session: dict[str, Any]) -> None:
-        """Keep a session's data, so that the contexts that refer to it need not read it again."""
-        self._sessions[position] = session
+    def _read_session(self, position: int) -> bytes | None:
+        record = self._ring.record(position)
+        if record is not None:
+            payload = record[4] if record[1] == SESSION else None
+        else:
+            session = self._reader.session(position) if self.anything_cold() else None
+            payload = None if session is None else records.encode_session(session)
+        if payload is not None:
+            self.remember_session(position, payload)
+        return payload
+
+    def remember_session(self, position: int, payload: bytes) -> None:
+        """Keep a session's payload, so that the contexts that refer to it need not read it again."""
+        self._sessions[position] = payload
         while len(self._sessions) > SESSIONS_CACHED:
             self._sessions.popitem(last=False)
 
@@ -255,3 +259,12 @@ class Finder:
             return None
         session = self.session(context.session_position)
         return cast(str, session["id"]) if session else None
+
+
+def _encodable(text: str) -> bool:
+    """Whether the text has a UTF-8 form: lone surrogates have none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -15,7 +15,7 @@ def children(finder: Finder, context: Context) -> list[Context]:
 
 
 def ancestors(finder: Finder, context: Context) -> list[Context]:
-    """Parent, grandparent, ...; ends where a parent is unknown, or names one that was met (brought ids can form rings)."""
+    """Parent, grandparent, ...; ends where a parent is unknown or was met (brought ids can form rings)."""
     found: list[Context] = []
     met = {context.ref}
     parent = context.parent_ref

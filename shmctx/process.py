@@ -49,10 +49,12 @@ def is_alive(pid: int, start: int) -> bool:
 
 def command(pid: int) -> str:
     """The process's command line for people, or its short name, or an empty string."""
+    import psutil  # late: only messages and listings need it
+
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-        return words or Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
+        found = psutil.Process(pid)
+        return " ".join(found.cmdline()) or found.name()
+    except psutil.Error:
         return ""
 
 

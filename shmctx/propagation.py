@@ -4,9 +4,10 @@ import functools
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from shmctx.context import (
+    CLIENT_IS_AGENT,
     CORRELATION_PREFIX,
     EVENT_PREFIX,
     HEX_CORRELATION,
@@ -27,49 +28,74 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Scope:
     """A context together with what its children inherit, worked out once for all of them.
 
-    `stored` are a child's fields as they are encoded: parent, correlation, client, session, form, root, more.
+    `parent`, `correlation` and `root` are identities; the `_field` attributes and `tail` say how a child's payload
+    spells them (before and after its agent). `native_to` is the store whose children may be spelled so, -1 for none.
     """
 
     __slots__ = (
-        "agent", "client", "context", "correlation", "depth", "more", "parent", "plain", "root", "session",
-        "session_id", "store_id", "stored",
+        "agent", "client", "context", "correlation", "correlation_field", "correlation_key", "depth", "more",
+        "native_to", "parent", "parent_field", "root", "session", "session_id", "tail",
     )  # fmt: skip
 
     def __init__(self, context: Context, store_id: int) -> None:
         """What children in the store `store_id` inherit; identities native to another store become text there."""
         native = context.store_id == store_id
-        self.context = context
-        self.store_id = store_id
+        self.context: Context | None = context
         self.depth = context.depth + 1
-        self.parent = _carried(context, context.identity, EVENT_PREFIX, native)
-        self.correlation = _carried(context, context.correlation_identity, CORRELATION_PREFIX, native)
+        self.parent: Identity | None = _carried(context, context.identity, EVENT_PREFIX, native=native)
+        self.correlation: Identity | None = _carried(
+            context, context.correlation_identity, CORRELATION_PREFIX, native=native
+        )
+        self.correlation_key: Any = self.correlation
         root = context.root_identity
-        self.root = None if root is None else _carried(context, root, EVENT_PREFIX, native)
+        self.root = None if root is None else _carried(context, root, EVENT_PREFIX, native=native)
         self.agent = context.agent_id
         self.client = context.client_id
         self.session = context.session_position if native else None
         self.session_id = context.session_id if self.session is not None else None
         self.more = context.inherited()
-        self.stored = self._encode() if native else None
-        self.plain = self.stored is not None and self.stored[2:] == (None, None, 0, None, None)
+        self.native_to = store_id if native else -1
+        self.parent_field: Identity | None = None
+        self.correlation_field: Identity | None = None
+        self.tail: tuple[Any, ...] = ()
+        if native:
+            self._spell(context)
 
-    def _encode(self) -> tuple[Any, ...]:
-        """The inherited fields in their packed form. The context's own packed numbers are taken over."""
-        context, form = self.context, 0
-        parent: Identity | None = self.parent
-        if isinstance(parent, str) and context.form & HEX_EVENT:
-            parent, form = context.event, form | HEX_PARENT
-        correlation: Identity | None = self.correlation
-        if context.form & HEX_CORRELATION:
-            correlation, form = context.correlation, form | HEX_CORRELATION
-        root: Identity | None = self.root
+    def _spell(self, context: Context) -> None:
+        """Spell the inherited fields as a payload does, in the form that records.encode_context gives them."""
+        form, root = 0, self.root
+        self.parent_field, self.correlation_field = self.parent, self.correlation
+        if context.form & HEX_EVENT and context.event is not None:
+            self.parent_field, form = context.event, form | HEX_PARENT
+        if context.form & HEX_CORRELATION and context.correlation is not None:
+            self.correlation_field, form = context.correlation, form | HEX_CORRELATION
         if isinstance(root, int) and root == self.correlation:
             root = None
         elif root is not None and root == self.parent:
             root, form = None, form | ROOT_IS_PARENT
         elif isinstance(root, str):
             root, form = _packed_root(context, root, form)
-        return parent, correlation, self.client, self.session, form, root, self.more
+        tail = (self.client, self.session, form, None, root, self.more)
+        self.tail = () if tail == (None, None, 0, None, None, None) else tail
+
+    def tail_for(self, agent: str | None) -> tuple[Any, ...]:
+        """The tail of a child with this agent, where there is a client: one that is its own agent is only flagged."""
+        if agent != self.client:
+            return self.tail
+        _, session, form, event, root, more = self.tail
+        return None, session, form | CLIENT_IS_AGENT, event, root, more
+
+
+def _origin() -> Scope:
+    """What a context inherits that has no cause: nothing."""
+    scope = object.__new__(Scope)
+    for name in Scope.__slots__:
+        setattr(scope, name, None)
+    scope.depth, scope.native_to, scope.tail, scope.correlation_key = 0, -1, (), ...
+    return scope
+
+
+ORIGIN = _origin()
 
 
 def _packed_root(context: Context, root: str, form: int) -> tuple[Identity, int]:
@@ -80,7 +106,7 @@ def _packed_root(context: Context, root: str, form: int) -> tuple[Identity, int]
     return root, form
 
 
-def _carried(context: Context, identity: Identity, prefix: str, native: bool) -> Identity:
+def _carried(context: Context, identity: Identity, prefix: str, *, native: bool) -> Identity:
     if native or isinstance(identity, str):
         return identity
     return native_id(prefix, context.store_id, identity)
@@ -112,7 +138,7 @@ class Bound:
         scope = self._make()
         self._entered.append((scope, _current.get()))
         _current.set(scope)
-        return scope.context
+        return cast(Context, scope.context)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         scope, former = self._entered.pop()
@@ -131,6 +157,7 @@ class Bound:
         return type(self)(self._make)
 
     def __call__(self, function: F) -> F:
+        """Decorate a function or coroutine function."""
         wrapper: Any
         if getattr(function, "__code__", None) and function.__code__.co_flags & _COROUTINE:
 

@@ -12,7 +12,7 @@ from shmctx.context import Context, Identity
 from shmctx.errors import InvalidField
 
 _HEX_ID = re.compile(r"(evt_|corr_)([0-9a-f]{8})")
-_encode = msgspec.msgpack.Encoder().encode
+encode = msgspec.msgpack.Encoder().encode
 decode_context = msgspec.msgpack.Decoder(Context).decode
 
 MAX_DEPTH_OF_VALUES = 32
@@ -23,7 +23,7 @@ _INTEGERS = range(-(1 << 63), 1 << 64)
 def encode_fields(fields: tuple[Any, ...]) -> bytes:
     """Encode what is known to be encodable; raises InvalidField where it is not."""
     try:
-        return _encode(fields)
+        return encode(fields)
     except (UnicodeEncodeError, OverflowError, TypeError) as error:
         raise InvalidField(f"The context cannot be encoded: {error}. Nothing was stored.") from None
 
@@ -103,11 +103,16 @@ def encode_session(session: dict[str, Any]) -> bytes:
     if not isinstance(sid, str) or not sid:
         raise InvalidField("A session is a dict with a text 'id'. Nothing was stored.")
     agent = rest.pop("agent_id") if isinstance(rest.get("agent_id"), str) else None
-    created = rest.pop("created_at") if type(rest.get("created_at")) in (int, float) else None
+    created = rest.pop("created_at") if fits_column(rest.get("created_at")) else None
     sandbox = _uuid_bytes(rest.get("sandbox_uuid"))
     if sandbox is not None:
         del rest["sandbox_uuid"]
     return encode_fields(_trim_session((sid, agent, created, sandbox, rest or None)))
+
+
+def fits_column(value: object) -> bool:
+    """Whether a database column of type INTEGER or REAL holds it exactly."""
+    return type(value) is float or (type(value) is int and -(1 << 63) <= value < 1 << 63)
 
 
 def _trim_session(fields: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -164,7 +169,7 @@ def check_value(value: Any, path: str, level: int = 0) -> None:
         return
     if isinstance(value, str):
         if not value.isascii():
-            _check_text(value, path)
+            check_text(value, path)
     elif isinstance(value, int):
         if value not in _INTEGERS:
             raise InvalidField(f"{path}: {value} does not fit 64 bits. Nothing was stored.")
@@ -193,7 +198,8 @@ def _check_items(value: dict[Any, Any] | list[Any] | tuple[Any, ...], path: str,
         check_value(item, f"{path}.{key}", level + 1)
 
 
-def _check_text(text: str, path: str) -> None:
+def check_text(text: str, path: str) -> None:
+    """Raise InvalidField for text that has no UTF-8 form."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -3,16 +3,13 @@
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from shmctx import attachment as attachments
-from shmctx import drafts, lineage, process, records, stats
+from shmctx import attachment, drafts, lineage, process, records, stats
 from shmctx.attachment import Attachment
 from shmctx.cold import Query
-from shmctx.context import Context, register_source
+from shmctx.context import Context, Identity, forget_source, register_source
 from shmctx.errors import (
-    InvalidField,
     NotDurable,
     RingFull,
     SegmentSealed,
@@ -20,16 +17,18 @@ from shmctx.errors import (
     WriterStalled,
 )
 from shmctx.finder import Finder
-from shmctx.hot import segment as segments
 from shmctx.hot._core import ANNOTATION, CONTEXT, SESSION, SPACE_WAITS, Ring, parse_ref
-from shmctx.propagation import Bound, Scope, current_scope
-from shmctx.settings import DEFAULT_RING_SIZE, Settings, default_database
+from shmctx.propagation import ORIGIN, Bound, Scope, current_scope
+from shmctx.refs import alias_of
+from shmctx.settings import Settings
 
 if TYPE_CHECKING:
     from shmctx.aio import AsyncStore
 
 _WAIT_STEP = 0.1  # seconds between looks while waiting for space or durability
-_encode = records.encode_fields
+_encode = records.encode
+_RARE = (RingFull, SegmentSealed, WriterStalled, TypeError, UnicodeEncodeError)
+"""What makes a put take the long way, which waits, or says what is wrong with a field."""
 
 
 class Store(Mapping[str, Context]):
@@ -38,23 +37,23 @@ class Store(Mapping[str, Context]):
     A read-only mapping of ref to Context. Thread-safe; survives fork; pickles as its name.
     """
 
-    def __init__(self, attachment: Attachment) -> None:
-        self._attachment = attachment
-        self.name = attachment.name
-        self.store_id = attachment.store_id
-        self._settings = attachment.settings
-        attachment.on_segment = self._use
-        self._use(attachment.ring)
+    def __init__(self, attached: Attachment) -> None:
+        self._attachment = attached
+        self.name = attached.name
+        self.store_id = attached.store_id
+        self._settings = attached.settings
+        attached.on_segment = self._use
+        self._use(attached.ring)
         register_source(self.store_id, self)
 
     def _use(self, ring: Ring) -> None:
         """Bind the hot methods to a ring. `get` and `get_bytes` are shadowed by the core's own: one call, no Python."""
         self._ring = ring
         self._finder = Finder(ring, self._attachment.reader, self.store_id)
-        ring.bind(records.decode_context, Context.ref, Context.time_ns, self._get_cold)
+        ring.bind(records.decode_context, Context, Context.ref, Context.time_ns, self._get_cold)
         self._append = ring.append
-        self.__dict__["get"] = ring.get
-        self.__dict__["get_bytes"] = ring.read
+        self.get = ring.get  # type: ignore[method-assign]
+        self.get_bytes = ring.read  # type: ignore[method-assign]
 
     # ---- putting ----
 
@@ -70,33 +69,26 @@ class Store(Mapping[str, Context]):
         WriterStalled, SegmentCorrupt, StoreClosed (nothing stored) or NotDurable (stored, not committed yet).
         """
         scope = current_scope()
-        if fields or durable or type(event_name) is not str or not (agent_id is None or type(agent_id) is str):
-            return self._put(event_name, scope, {"agent_id": agent_id, **fields}, durable)
+        if fields or durable or event_name.__class__ is not str:
+            return self._put(event_name, scope, {"agent_id": agent_id, **fields}, durable=durable)
         if scope is None:
-            payload = _encode((event_name, 0, None, None, agent_id))
-            keys = (None, ..., agent_id, None, None)
-        elif scope.store_id == self.store_id and scope.stored is not None:
-            agent = agent_id or scope.agent
-            parent, correlation, *rest = scope.stored
-            if scope.plain:
-                payload = _encode((event_name, scope.depth, parent, correlation, agent))
-            else:
-                client, session, form, root, more = rest
-                payload = _encode(
-                    (event_name, scope.depth, parent, correlation, agent, client, session, form, None, root, more)
-                )
-            keys = (None, scope.correlation, agent, scope.session_id, scope.parent)
-        else:
-            return self._put(event_name, scope, {"agent_id": agent_id}, durable)
+            scope = ORIGIN
+        elif scope.native_to != self.store_id:
+            return self._put(event_name, scope, {"agent_id": agent_id}, durable=False)
+        agent = agent_id or scope.agent
+        tail = scope.tail if scope.client is None else scope.tail_for(agent)
+        payload = (event_name, scope.depth, scope.parent_field, scope.correlation_field, agent) + tail  # noqa: RUF005 (faster)
         try:
-            return self._append(CONTEXT, payload, 0, *keys)
-        except (RingFull, SegmentSealed, WriterStalled):
-            return self._append_waiting(CONTEXT, payload, 0, *keys)
+            return self._append(
+                CONTEXT, _encode(payload), 0, None, scope.correlation_key, agent, scope.session_id, scope.parent
+            )
+        except _RARE:
+            return self._put(event_name, current_scope(), {"agent_id": agent_id}, durable=False)
 
-    def _put(self, event_name: str, scope: Scope | None, fields: Mapping[str, Any], durable: bool) -> str:
+    def _put(self, event_name: str, scope: Scope | None, fields: Mapping[str, Any], *, durable: bool) -> str:
         ref = self._append_waiting(CONTEXT, *drafts.draft(self, event_name, scope, fields))
         if durable:
-            self._wait_durable(cast(tuple[int, int], parse_ref(ref))[1] + 1, self._settings.durable_timeout)
+            self._wait_durable(_position(ref) + 1, self._settings.durable_timeout)
         return ref
 
     def put_many(self, items: Iterable[str | tuple[str, Mapping[str, Any]] | Mapping[str, Any]]) -> list[str]:
@@ -106,7 +98,7 @@ class Store(Mapping[str, Context]):
         fields. All are checked before the first is stored.
         """
         scope = current_scope()
-        drawn = [drafts.draft(self, name, scope, fields) for name, fields in map(_named, items)]
+        drawn = [drafts.draft(self, name, scope, fields) for name, fields in map(drafts.named, items)]
         return [self._append_waiting(CONTEXT, *draft) for draft in drawn]
 
     def span(self, event_name: str, **fields: Any) -> Bound:
@@ -124,7 +116,7 @@ class Store(Mapping[str, Context]):
             draft = draft._replace(time_ns=time.time_ns())
         ref = self._append_waiting(CONTEXT, *draft)
         if durable:
-            self._wait_durable(cast(tuple[int, int], parse_ref(ref))[1] + 1, self._settings.durable_timeout)
+            self._wait_durable(_position(ref) + 1, self._settings.durable_timeout)
         context = records.decode_context(draft.payload)
         return Scope(context.placed(ref, draft.time_ns), self.store_id)
 
@@ -141,14 +133,15 @@ class Store(Mapping[str, Context]):
     def put_session(self, session: Mapping[str, Any]) -> tuple[int, str]:
         """(position of the session's record, session id); a record is stored only for data not seen before."""
         data = dict(session)
-        sid = data.get("id")
-        known = self._finder.find_session(sid) if isinstance(sid, str) else None
+        payload = records.encode_session(data)
+        sid: str = data["id"]
+        known = self._finder.find_session(sid)
         if known is not None and known[1] == data:
-            return known[0], data["id"]
-        ref = self._append_waiting(SESSION, records.encode_session(data), 0, f"session:{sid}", None, None, None, None)
-        position = cast(tuple[int, int], parse_ref(ref))[1]
-        self._finder.remember_session(position, data)
-        return position, data["id"]
+            return known[0], sid
+        ref = self._append_waiting(SESSION, payload, 0, f"session:{sid}", None, None, None, None)
+        position = _position(ref)
+        self._finder.remember_session(position, payload)
+        return position, sid
 
     def _append_waiting(self, *record: Any) -> str:
         """Append; wait for space in a full ring, and for the successor of a sealed one."""
@@ -184,16 +177,15 @@ class Store(Mapping[str, Context]):
 
     def _wait_durable(self, end: int, timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        ring = self._ring
-        while (drained := ring.positions()[2]) < end:
+        while self._attachment.refresh() or (drained := self._ring.positions()[2]) < end:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise NotDurable(
-                    f"Not in the database after {timeout:g} s; the records are in the ring and their refs "
-                    f"valid. {self._drain_state()}"
+                    f"Not in the database after {timeout:g} s; the records are in the ring and their refs valid. "
+                    f"{self._drain_state()}"
                 )
-            ring.request_drain()
-            ring.wait_drained(drained, min(left, _WAIT_STEP))
+            self._ring.request_drain()
+            self._ring.wait_drained(drained, min(left, _WAIT_STEP))
 
     def _drain_state(self) -> str:
         """One sentence on who drains, for messages."""
@@ -215,6 +207,7 @@ class Store(Mapping[str, Context]):
 
     def _get_cold(self, ref: str, default: Any) -> Any:
         """Where the core's `get` goes when a plain hot read does not answer."""
+        self._attachment.refresh()
         context = self._finder.find(ref)
         return default if context is None else context
 
@@ -256,16 +249,25 @@ class Store(Mapping[str, Context]):
         """
         query = Query(
             correlation=drafts.identity("correlation_id", correlation_id, self.store_id),
-            parent=None if parent is None else self.resolve(parent).identity,
+            parent=None if parent is None else self._parent_identity(parent),
             agent_id=drafts.text("agent_id", agent_id),
             session_id=drafts.text("session_id", session_id),
             event_name=drafts.text("event_name", event_name),
-            since_ns=_nanoseconds("since", since),
-            until_ns=_nanoseconds("until", until),
-            limit=limit,
+            since_ns=drafts.limit_ns("since", since),
+            until_ns=drafts.limit_ns("until", until),
+            limit=drafts.limit(limit),
             newest_first=newest_first,
         )
+        self._attachment.refresh()
         return self._finder.query(query)
+
+    def _parent_identity(self, parent: str) -> Identity:
+        """What children of a ref or event id name as their parent, even if that was never put."""
+        context = self.get(parent)
+        if context is not None:
+            return cast(Context, context).identity
+        identity = drafts.identity("parent", parent, self.store_id)
+        return alias_of(identity) if isinstance(identity, str) else cast(int, identity)
 
     def children(self, ref: str) -> list[Context]:
         """The contexts that this one caused directly, oldest first."""
@@ -290,14 +292,17 @@ class Store(Mapping[str, Context]):
 
     def stats(self) -> dict[str, Any]:
         """Positions, occupancy, lag, leader, counters and sizes; `docs/cli.md` explains each key."""
+        self._ring.state()  # raises StoreClosed
+        self._attachment.refresh()
         return stats.collect(self._attachment)
 
     def close(self) -> None:
         """Detach this process. What it leads is drained first; the segment stays. Idempotent."""
+        forget_source(self.store_id, self)
         self._attachment.close()
         self._finder = cast(Finder, _Closed())
         self._ring = cast(Ring, self._finder)
-        self.__dict__["get"] = self.__dict__["get_bytes"] = self._append = _closed
+        self.get = self.get_bytes = self._append = _closed  # type: ignore[method-assign]
 
     def __enter__(self) -> Self:
         return self
@@ -306,7 +311,10 @@ class Store(Mapping[str, Context]):
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return attach, (self.name,)
+        return _attached, (self.name, self._settings)
+
+    __eq__ = object.__eq__  # a Mapping's would read both stores whole
+    __hash__ = object.__hash__
 
     def __repr__(self) -> str:
         return f"<shmctx.Store {self.name!r} {self.store_id:06x}>"
@@ -316,32 +324,8 @@ class Store(Mapping[str, Context]):
         return self._finder.session(position)
 
 
-def open(
-    name: str, *, db: str | Path | None = None, ring_size: int = DEFAULT_RING_SIZE, settings: Settings | None = None
-) -> Store:
-    """Make the store's segment or adopt the one that is there; then lead, or stand by to.
-
-    `db`: the SQLite file (default: $XDG_STATE_HOME/shmctx/NAME.db). `ring_size`: bytes, rounded up to a power of two;
-    an existing segment keeps its size. Raises SegmentError, ColdError.
-    """
-    database = Path(db).absolute() if db is not None else default_database(name)
-    return Store(attachments.open_or_create(name, database, ring_size, settings or Settings()))
-
-
-def attach(name: str, *, standby: bool = False, readonly: bool = False, settings: Settings | None = None) -> Store:
-    """Attach to a segment that exists. `standby`: lead when the leader dies. `readonly`: map it read-only.
-
-    Raises SegmentMissing, SegmentMismatch, SegmentCorrupt.
-    """
-    return Store(attachments.attach(name, settings or Settings(), standby=standby, readonly=readonly))
-
-
-def unlink(name: str) -> None:
-    """Remove a segment's name. Processes that use it move on to a new one; the database is not touched.
-
-    Raises SegmentMissing.
-    """
-    segments.unlink(name)
+def _attached(name: str, settings: Settings) -> Store:
+    return Store(attachment.attach(name, settings))
 
 
 def _closed(*_: Any) -> Any:
@@ -354,22 +338,5 @@ class _Closed:
     __getattr__ = _closed
 
 
-def _named(item: str | tuple[str, Mapping[str, Any]] | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    if isinstance(item, str):
-        return item, {}
-    if isinstance(item, tuple):
-        return item
-    fields = dict(item)
-    name = fields.pop("event_name", None) or fields.pop("_event_name", None)
-    if not isinstance(name, str):
-        raise InvalidField("An item of put_many() has no event_name. Nothing was stored.")
-    return name, fields
-
-
-def _nanoseconds(name: str, moment: float | datetime | None) -> int | None:
-    if moment is None:
-        return None
-    seconds = moment.timestamp() if isinstance(moment, datetime) else moment
-    if type(seconds) not in (int, float):
-        raise InvalidField(f"{name} is seconds since 1970 or a datetime, not {type(moment).__name__}.")
-    return int(seconds) * 1_000_000_000 + round((seconds - int(seconds)) * 1e9)
+def _position(ref: str) -> int:
+    return cast(tuple[int, int], parse_ref(ref))[1]

@@ -29,6 +29,7 @@ LAYERS = [
     {"transfer"},
     {"events"},
     {"shmctx"},
+    {"api"},
     {"store", "aio"},
     {"attachment", "drafts", "finder", "lineage", "propagation", "stats"},
     {"drain"},
@@ -36,7 +37,7 @@ LAYERS = [
     {"records"},
     {"context"},
     # The extension is the floor, though its file lies with its caller: refs are decoded in C.
-    {"refs", "settings", "errors", "process", "hot._core"},
+    {"refs", "settings", "errors", "process", "forks", "hot.shapes", "hot._core"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

@@ -75,17 +75,21 @@ class ColdWriter(Protocol):
     def maintain(self, *, idle: bool) -> None:
         """Checkpoint as far as it is due."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close the database."""
 
 
 class ColdReader(Protocol):
     """Reading, from any thread. Methods raise ColdError."""
 
-    def get(self, position: int) -> Context | None: ...
+    def get(self, position: int) -> Context | None:
+        """The context at a position."""
 
-    def find_alias(self, alias: str) -> int | None: ...
+    def find_alias(self, alias: str) -> int | None:
+        """The position of the newest context that brought this event id."""
 
-    def session(self, position: int) -> dict[str, Any] | None: ...
+    def session(self, position: int) -> dict[str, Any] | None:
+        """The data of the session whose record is at a position."""
 
     def annotations(self, target: int) -> dict[int, dict[str, Any]]:
         """Fields annotated to the context at `target`, by the annotation's position."""
@@ -93,7 +97,8 @@ class ColdReader(Protocol):
     def annotations_of(self, targets: list[int]) -> dict[int, dict[int, dict[str, Any]]]:
         """The same for many targets; those without annotations are left out."""
 
-    def query(self, query: Query) -> list[Context]: ...
+    def query(self, query: Query) -> list[Context]:
+        """Contexts that fit, ordered by position, without their annotations."""
 
     def count(self) -> int:
         """How many contexts there are."""
@@ -101,4 +106,8 @@ class ColdReader(Protocol):
     def positions(self) -> Iterable[int]:
         """Positions of all contexts, oldest first."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close the connections."""
+
+    def abandon(self) -> None:
+        """In a forked child: forget the connections without touching them."""

@@ -87,7 +87,7 @@ def session_row(position: int, payload: bytes) -> Row:
     typed = [rest.pop("id")]
     typed.append(rest.pop("agent_id") if isinstance(rest.get("agent_id"), str) else None)
     typed.append(rest.pop("sandbox_uuid") if isinstance(rest.get("sandbox_uuid"), str) else None)
-    typed.append(rest.pop("created_at") if type(rest.get("created_at")) in (int, float) else None)
+    typed.append(rest.pop("created_at") if records.fits_column(rest.get("created_at")) else None)
     return (position, *typed, _json(rest).decode() if rest else None)
 
 

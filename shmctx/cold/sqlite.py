@@ -10,7 +10,7 @@ import heapq
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,6 +18,7 @@ import msgspec
 
 from shmctx.cold import Batch, Cursor, rows, schema
 from shmctx.errors import ColdMismatch, ColdUnavailable, LeadershipLost
+from shmctx.forks import fork_gate
 from shmctx.hot._core import ANNOTATION, CONTEXT, FIRST_POSITION, SESSION
 from shmctx.hot.shapes import RecordTuple
 
@@ -41,9 +42,10 @@ _HINTS = (
 
 @contextlib.contextmanager
 def translated(path: str) -> Iterator[None]:
-    """SQLite's errors as ColdUnavailable, with what to do next."""
+    """Around every use of SQLite: its errors as ColdUnavailable with what to do next, and no fork meanwhile."""
     try:
-        yield
+        with fork_gate:
+            yield
     except sqlite3.Error as error:
         text = str(error)
         hint = next((hint for word, hint in _HINTS if word in text), "")
@@ -126,12 +128,7 @@ class SqliteWriter:
             raise ColdUnavailable(f"The database {self.path} was removed or replaced while it was in use.")
         try:
             with translated(str(self.path)), self._transaction():
-                changed = self._db.execute(
-                    "UPDATE store SET position = ? WHERE epoch = ? AND position = ?",
-                    (batch.end, self._epoch, batch.start),
-                ).rowcount
-                if changed != 1:
-                    raise LeadershipLost(f"Another process has drained {self.path} meanwhile.")
+                self._advance(batch.start, batch.end)
                 self._insert(batch.records)
                 self._db.executemany(
                     rows.INSERT_QUARANTINE,
@@ -141,6 +138,12 @@ class SqliteWriter:
             self._texts.clear()  # ids from a transaction that was rolled back
             raise
 
+    def _advance(self, start: int, end: int) -> None:
+        """Move the drain position, which only this epoch may, and only from where it was seen last."""
+        statement = "UPDATE store SET position = ? WHERE epoch = ? AND position = ?"
+        if self._db.execute(statement, (end, self._epoch, start)).rowcount != 1:
+            raise LeadershipLost(f"Another process has drained {self.path} meanwhile.")
+
     def insert(self, records: Iterable[RecordTuple]) -> int:
         """See ColdWriter."""
         count = (
@@ -149,14 +152,17 @@ class SqliteWriter:
         try:
             with translated(str(self.path)), self._transaction():
                 before = self._db.execute(count).fetchone()[0]
-                self._insert(records)
+                self._insert(list(records))
                 return int(self._db.execute(count).fetchone()[0] - before)
         except BaseException:
             self._texts.clear()
             raise
 
-    def _insert(self, records: Iterable[RecordTuple]) -> None:
-        contexts, sessions, annotations, rejected = [], [], [], []
+    def _insert(self, records: Sequence[RecordTuple]) -> None:
+        contexts: list[rows.Row] = []
+        sessions: list[rows.Row] = []
+        annotations: list[rows.Row] = []
+        rejected: list[rows.Row] = []
         for position, kind, _, time_ns, payload in records:
             try:
                 if kind == CONTEXT:
@@ -167,12 +173,27 @@ class SqliteWriter:
                     annotations.append(rows.annotation_row(position, time_ns, payload))
                 else:
                     rejected.append((position, kind, "unknown kind of record", payload))
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, ValueError, TypeError) as error:
                 rejected.append((position, kind, str(error), payload))
-        self._db.executemany(rows.INSERT_RECORD, contexts)
-        self._db.executemany(rows.INSERT_SESSION, sessions)
-        self._db.executemany(rows.INSERT_ANNOTATION, annotations)
+        self._insert_rows(rows.INSERT_RECORD, contexts, records, rejected)
+        self._insert_rows(rows.INSERT_SESSION, sessions, records, rejected)
+        self._insert_rows(rows.INSERT_ANNOTATION, annotations, records, rejected)
         self._db.executemany(rows.INSERT_QUARANTINE, rejected)
+
+    def _insert_rows(
+        self, sql: str, found: list[rows.Row], records: Sequence[RecordTuple], rejected: list[rows.Row]
+    ) -> None:
+        """Insert rows; one that holds a number beyond SQLite's 64 bits is rejected instead of holding up the others."""
+        with contextlib.suppress(OverflowError):
+            self._db.executemany(sql, found)
+            return
+        sources = {record[0]: record for record in records}
+        for row in found:
+            try:
+                self._db.execute(sql, row)
+            except OverflowError as error:
+                _, kind, _, _, payload = sources[row[0]]
+                rejected.append((row[0], kind, str(error), payload))
 
     def _intern(self, text: str) -> int:
         """The id of a text, stored now if it is new. Looked up inside the caller's transaction."""
@@ -249,7 +270,7 @@ class SqliteWriter:
 
     def close(self) -> None:
         """Close the connection; SQLite checkpoints and removes the log if nobody reads."""
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(ColdUnavailable), translated(str(self.path)):
             self._db.close()
 
 

@@ -10,12 +10,14 @@ import os
 from pathlib import Path
 
 from shmctx.errors import ColdUnavailable
+from shmctx.forks import fork_gate
 
 
 class Election:
     """This process's candidacy for one database."""
 
     def __init__(self, database: Path) -> None:
+        self.database = database
         self.path = Path(f"{database}.lock")
         self._fd = -1
 
@@ -28,6 +30,10 @@ class Election:
         """Take the lock if it is free; never waits. Raises ColdUnavailable if its file cannot be made."""
         if self.won:
             return True
+        with fork_gate:  # a child must not inherit a locked descriptor that nobody has noted yet
+            return self._try_win()
+
+    def _try_win(self) -> bool:
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -56,6 +62,10 @@ class Election:
             return False
         mine = os.fstat(fd)
         return (named.st_dev, named.st_ino) == (mine.st_dev, mine.st_ino)
+
+    def holds(self) -> bool:
+        """Whether this process holds the lock, and the lock file's name still leads to it."""
+        return self.won and self._still_named(self._fd)
 
     def holder(self) -> int:
         """The pid that the last winner wrote down, for messages; 0 if unknown."""

@@ -4,6 +4,8 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from shmctx import records
 from shmctx.cold import Cursor
 from shmctx.cold.sqlite import SqliteWriter
@@ -65,19 +67,17 @@ def first(writer: SqliteWriter, name: str, database: Path, ring_size: int, *, re
     cursor = writer.take_over(store_id=cursor.store_id)
     saved = drain_orphans(writer, name, cursor)
     capacity = segments.capacity_for(ring_size)
-    end = max(cursor.position, *saved) if saved else cursor.position
+    place = msgspec.structs.replace(cursor, capacity=capacity, position=max([cursor.position, *saved]))
     lost = 0 if saved else cursor.capacity
     # In a smaller ring, records would not fall on their old places.
-    return _make(
-        writer, name, database, cursor.store_id, capacity, end, lost, rehydrate and capacity >= cursor.capacity
-    )
+    return _make(writer, place, name, database, lost=lost, rehydrate=rehydrate and capacity >= cursor.capacity)
 
 
 def succeed(writer: SqliteWriter, old: Segment, database: Path, *, rehydrate: bool) -> Segment:
     """The next generation after a segment that is sealed and drained to its end."""
     header = old.header
-    head = old.ring.positions()[1]
-    return _make(writer, old.name, database, header["store_id"], header["capacity"], head, 0, rehydrate)
+    place = Cursor(header["store_id"], 0, header["capacity"], 0, old.ring.positions()[1])
+    return _make(writer, place, old.name, database, lost=0, rehydrate=rehydrate)
 
 
 def drain_orphans(writer: SqliteWriter, name: str, cursor: Cursor) -> list[int]:
@@ -106,28 +106,26 @@ def drain_rest(writer: SqliteWriter, orphan: Segment, position: int, head: int) 
     return stored
 
 
-def _make(
-    writer: SqliteWriter, name: str, database: Path, store_id: int, capacity: int, end: int, lost: int, rehydrate: bool
-) -> Segment:
-    """Create a segment after position `end`, leaving room for `lost` granules of refs that may have been handed out."""
-    gap = -(-lost // capacity) * capacity
+def _make(writer: SqliteWriter, cursor: Cursor, name: str, database: Path, *, lost: int, rehydrate: bool) -> Segment:
+    """Create a segment after the cursor's position, leaving room for `lost` granules of refs that were handed out."""
+    capacity, end = cursor.capacity, cursor.position
     fill = _filler(writer, max(end - capacity, FIRST_POSITION), end) if rehydrate else None
     try:
-        segment = segments.create(
+        return segments.create(
             name,
             database=database,
-            store_id=store_id,
+            store_id=cursor.store_id,
             ring_size=capacity * GRANULE,
             gap_start=end,
-            base=end + gap,
+            base=end + -(-lost // capacity) * capacity,
             fill=fill,
         )
     except SegmentExists:
         segment = segments.attach(name)
-        if segment.header["store_id"] != store_id:
-            raise SegmentMismatch(
-                f"The name {name!r} was taken by a segment of another store.", hint="Choose another name."
-            ) from None
+    if segment.header["store_id"] != cursor.store_id:
+        raise SegmentMismatch(
+            f"The name {name!r} was taken by a segment of another store.", hint="Choose another name."
+        )
     return segment
 
 

@@ -4,10 +4,10 @@ It runs in small steps, because an event loop may share the interpreter with it,
 database answers, records stay in the ring, the error is noted in the segment for `stats`, and the batch is tried again.
 """
 
+import contextlib
 import os
 import threading
 import time
-from pathlib import Path
 from typing import Protocol
 
 from shmctx import process
@@ -15,8 +15,9 @@ from shmctx.cold import Batch, Cursor
 from shmctx.cold.sqlite import SqliteWriter
 from shmctx.drain import generation
 from shmctx.drain.election import Election
-from shmctx.errors import ColdError, LeadershipLost, SegmentError, ShmctxError
+from shmctx.errors import ColdError, LeadershipLost, SegmentError
 from shmctx.hot.segment import Segment
+from shmctx.hot.shapes import RecordTuple
 from shmctx.settings import Settings
 
 _SHORTEST_RETRY = 0.02  # seconds
@@ -28,15 +29,20 @@ class Host(Protocol):
     name: str
     segment: Segment
 
-    def replace_segment(self, segment: Segment) -> None: ...
+    def replace_segment(self, segment: Segment) -> None:
+        """Go on with another segment."""
+
+    def refresh(self) -> bool:
+        """Move to the successor if this segment is sealed and there is one."""
 
 
 class Leader:
     """Drains for as long as this process holds the election. Used by one thread."""
 
-    def __init__(self, host: Host, database: Path, settings: Settings, stop: threading.Event) -> None:
+    def __init__(self, host: Host, election: Election, settings: Settings, stop: threading.Event) -> None:
         self._host = host
-        self._database = database
+        self._election = election
+        self._database = election.database
         self._settings = settings
         self._stop = stop
         self._writer: SqliteWriter | None = None
@@ -46,6 +52,8 @@ class Leader:
 
     def take_over(self) -> None:
         """Open the database and raise the epoch; with it, the segment's drain position. Raises ColdError."""
+        self._check_elected()
+        self._host.refresh()
         segment = self._host.segment
         writer = SqliteWriter(self._database, wal_limit=self._settings.wal_limit)
         try:
@@ -59,6 +67,10 @@ class Leader:
         segment.ring.set_leader(os.getpid(), process.start_time(os.getpid()), self._cursor.epoch, failover)
         segment.ring.set_drained(self._cursor.position)
 
+    def _check_elected(self) -> None:
+        if not self._election.holds():
+            raise LeadershipLost(f"The lock file {self._election.path} was removed or replaced.")
+
     def run(self) -> None:
         """Drain until `stop` is set and everything before that is drained, or leadership is lost."""
         while True:
@@ -66,18 +78,18 @@ class Leader:
             try:
                 if self._writer is None:
                     self.take_over()
-                drained = self._step(stopping)
+                drained = self._step(stopping=stopping)
             except LeadershipLost:
                 return
-            except ShmctxError as error:
-                if self._fail(error, stopping):
+            except Exception as error:  # noqa: BLE001  (a drain that ends for whatever reason would fill the ring)
+                if self._fail(error, stopping=stopping):
                     return
                 continue
             self._retry = _SHORTEST_RETRY
             if stopping and not drained:
                 return
 
-    def _step(self, stopping: bool) -> bool:
+    def _step(self, *, stopping: bool) -> bool:
         """Drain one batch; False if there was nothing to drain."""
         ring = self._host.segment.ring
         urgent = ring.urgent()
@@ -110,6 +122,7 @@ class Leader:
         if now - self._looked_after < self._settings.idle_interval:
             return
         self._looked_after = now
+        self._check_elected()
         assert self._writer is not None
         self._writer.maintain(idle=idle)
         segment = self._host.segment
@@ -128,9 +141,9 @@ class Leader:
         )
         self._close_writer()  # opened again by run(): a new epoch for a new generation
 
-    def _fail(self, error: ShmctxError, stopping: bool) -> bool:
+    def _fail(self, error: Exception, *, stopping: bool) -> bool:
         """Note the error and wait a little; True if the leader should give up because it is asked to stop."""
-        self._host.segment.ring.note_drain(0, str(error))
+        self._host.segment.ring.note_drain(0, str(error) or type(error).__name__)
         self._close_writer()
         if stopping:
             return True
@@ -153,7 +166,8 @@ def read_batch(segment: Segment, position: int, settings: Settings) -> Batch:
     ring = segment.ring
     head = ring.positions()[1]
     end, bytes_left = position, settings.batch_bytes
-    records, damaged = [], []
+    records: list[RecordTuple] = []
+    damaged: list[tuple[int, int, bytes]] = []
     while end < head and len(records) < settings.batch_records and bytes_left > 0:
         end, some, skipped = ring.scan(end, head, settings.scan_records, bytes_left)
         records += some
@@ -166,11 +180,10 @@ def read_batch(segment: Segment, position: int, settings: Settings) -> Batch:
 class Candidate:
     """A thread that stands for election and leads when it wins. Starts at once."""
 
-    def __init__(self, host: Host, database: Path, settings: Settings, election: Election | None = None) -> None:
+    def __init__(self, host: Host, election: Election, settings: Settings) -> None:
         self._host = host
-        self._database = database
         self._settings = settings
-        self._election = election or Election(database)
+        self._election = election
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"shmctx drain {host.name}", daemon=True)
         self._thread.start()
@@ -193,7 +206,7 @@ class Candidate:
                 self._wait_for_leader()
 
     def _lead(self) -> None:
-        leader = Leader(self._host, self._database, self._settings, self._stop)
+        leader = Leader(self._host, self._election, self._settings, self._stop)
         try:
             leader.run()
         finally:
@@ -207,10 +220,8 @@ class Candidate:
     def stop(self, timeout: float) -> bool:
         """Drain what is there, give up leadership, end the thread. True if it ended in time (seconds)."""
         self._stop.set()
-        try:
+        with contextlib.suppress(SegmentError):
             self._host.segment.ring.request_drain()
-        except SegmentError:
-            pass
         self._thread.join(timeout)
         return not self._thread.is_alive()
 

@@ -21,7 +21,7 @@ from shmctx.drain import generation
 from shmctx.drain.election import Election
 from shmctx.errors import ColdMismatch, LeaderAlive, SegmentCorrupt, SegmentMissing
 from shmctx.hot import segment as segments
-from shmctx.hot._core import ANNOTATION, CONTEXT, FIRST_POSITION, SESSION, Ring
+from shmctx.hot._core import ANNOTATION, CONTEXT, FIRST_POSITION, GRANULE, SESSION, Ring
 
 _RECORDS, _BYTES = 4096, 4 << 20
 """Of one transaction, at most."""
@@ -175,7 +175,7 @@ def _replay_segment(
         writer.begin_generation(generation=header["generation"], capacity=header["capacity"], position=start)
     oldest = min(generation.oldest(ring), head)
     if start < oldest:
-        report.lost_bytes = (oldest - max(start, header["base"])) * segments.GRANULE if oldest > header["base"] else 0
+        report.lost_bytes = (oldest - max(start, header["base"])) * GRANULE if oldest > header["base"] else 0
     position = start
     while position < head:
         end, records, skipped = ring.scan(position, head, _RECORDS, _BYTES)

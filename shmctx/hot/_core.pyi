@@ -51,7 +51,13 @@ class Ring:
     @classmethod
     def from_bytes(cls, source: bytes | bytearray | memoryview, /) -> Ring: ...
     def bind(
-        self, decode: Callable[[bytes], Any], ref_slot: Any, time_slot: Any, miss: Callable[[str, Any], Any], /
+        self,
+        decode: Callable[[bytes], Any],
+        type: type,
+        ref_slot: Any,
+        time_slot: Any,
+        miss: Callable[[str, Any], Any],
+        /,
     ) -> None: ...
     def append(
         self,

@@ -29,6 +29,7 @@ from shmctx.hot._core import MIN_CAPACITY, Ring
 from shmctx.hot.shapes import Header
 
 SHM = Path("/dev/shm")
+MAX_RING_SIZE = 128 << 30
 _PREFIX = "shmctx."
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _TEMPORARY = re.compile(re.escape(_PREFIX) + r".+~(\d+)\.(\d+)")
@@ -61,7 +62,7 @@ class Segment:
 
 def check_name(name: str) -> str:
     """The name, if it may name a store. Raises InvalidField."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name):
         raise InvalidField(
             f"{name!r} cannot name a store.", hint="Use up to 100 letters, digits, dots, dashes and underscores."
         )
@@ -74,7 +75,9 @@ def path_of(name: str) -> Path:
 
 
 def capacity_for(ring_size: int) -> int:
-    """Granules of a ring of at least `ring_size` bytes: a power of two."""
+    """Granules of a ring of at least `ring_size` bytes: a power of two. Raises InvalidField."""
+    if type(ring_size) is not int or not 0 < ring_size <= MAX_RING_SIZE:
+        raise InvalidField(f"ring_size is a number of bytes from 1 to {MAX_RING_SIZE:,}, not {ring_size!r}.")
     return max(MIN_CAPACITY, 1 << (max(ring_size, 1) - 1).bit_length() >> 6)
 
 

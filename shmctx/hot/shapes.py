@@ -7,6 +7,8 @@ RecordTuple: TypeAlias = tuple[int, int, bool, int, bytes]
 
 
 class Header(TypedDict):
+    """What a segment says about itself; none of it changes."""
+
     name: str
     database: str
     boot_id: str
@@ -23,6 +25,8 @@ class Header(TypedDict):
 
 
 class LeaderNote(TypedDict):
+    """What the leader writes down for people."""
+
     pid: int
     start: int
     epoch: int

@@ -29,6 +29,10 @@ static bool set_key(shx_draft *draft, unsigned link, PyObject *key) {
         draft->self |= (uint8_t)(1u << link);
         return true;
     }
+    if (link == SHX_AGENT && !PyUnicode_Check(key)) {
+        PyErr_SetString(PyExc_TypeError, "agent_id is text");
+        return false;
+    }
     if (PyUnicode_Check(key)) {
         Py_ssize_t size;
         const char *text = PyUnicode_AsUTF8AndSize(key, &size);
@@ -115,9 +119,11 @@ static PyObject *take_payload(RingObject *self, const shx_view *view, shx_status
 
 /* A native ref of this store to a context that is hot and whole, or NULL; an exception only for lack of memory. */
 static PyObject *take_context(RingObject *self, PyObject *ref, shx_view *view) {
-    uint32_t store_id;
     uint64_t position;
-    if (!ref_parse(ref, &store_id, &position) || store_id != self->ring.store_id) return NULL;
+    if (!ref_of_store(ref, self->ref_prefix, self->ring.store_id, &position)) return NULL;
+    /* Header and payload are neighbours, both likely far from any cache: ask for the second before waiting for the
+     * first. */
+    __builtin_prefetch(shx_slot(&self->ring, position) + 1);
     shx_status status = shx_look(&self->ring, position, view);
     if (status != SHX_OK || view->kind != SHX_CONTEXT) return NULL;
     return take_payload(self, view, &status);
@@ -134,29 +140,33 @@ PyObject *ring_read(PyObject *object, PyObject *ref) {
     return payload;
 }
 
-static int set_slot(PyObject *slot, PyObject *context, PyObject *value) {
-    return Py_TYPE(slot)->tp_descr_set(slot, context, value);
+static void set_slot(PyObject *context, Py_ssize_t offset, PyObject *value) {
+    PyObject **slot = (PyObject **)((char *)context + offset);
+    PyObject *former = *slot;
+    *slot = value;
+    Py_XDECREF(former);
 }
 
-/* A Context is frozen, and its ref and time are not in its payload: they are set here, through the slots' own
- * descriptors, before anybody else has seen the object. */
+/* A Context is frozen, and its ref and time are not in its payload: they are set here, before anybody else has seen the
+ * object. */
 static PyObject *decode_context(RingObject *self, PyObject *payload, PyObject *ref, uint64_t time_ns) {
     PyObject *context = PyObject_CallOneArg(self->decode, payload);
     if (!context) return NULL;
-    PyObject *time = PyLong_FromUnsignedLongLong(time_ns);
-    if (time && set_slot(self->ref_slot, context, ref) == 0 && set_slot(self->time_slot, context, time) == 0) {
-        Py_DECREF(time);
-        return context;
+    PyObject *time = Py_TYPE(context) == self->context ? PyLong_FromUnsignedLongLong(time_ns) : NULL;
+    if (!time) {
+        if (!PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, "decode returned something else than a context");
+        Py_DECREF(context);
+        return NULL;
     }
-    Py_XDECREF(time);
-    Py_DECREF(context);
-    return NULL;
+    set_slot(context, self->ref_offset, Py_NewRef(ref));
+    set_slot(context, self->time_offset, time);
+    return context;
 }
 
 PyObject *ring_get(PyObject *object, PyObject *const *args, Py_ssize_t count) {
     RingObject *self = (RingObject *)object;
-    if (count != 1 && count != 2) {
-        PyErr_SetString(PyExc_TypeError, "get(ref, default=None)");
+    if ((count != 1 && count != 2) || !self->decode) {
+        PyErr_SetString(PyExc_TypeError, "get(ref, default=None), after bind()");
         return NULL;
     }
     shx_view view;

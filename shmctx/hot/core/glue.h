@@ -12,6 +12,7 @@
 #endif
 
 #define REF_LENGTH 20
+#define REF_PREFIX 8 /* characters that all refs of a store share */
 
 typedef struct {
     PyObject_HEAD
@@ -21,14 +22,19 @@ typedef struct {
     size_t map_size;
     bool private_copy;       /* map came from PyMem, not mmap: a recovery's copy */
     uint64_t lock_limit_ns;  /* how long an append waits for the lock */
+    char ref_prefix[REF_PREFIX];
     PyObject *decode;        /* payload -> Context */
-    PyObject *ref_slot;      /* Context.ref and Context.time_ns: set after decoding, they are not in the payload */
-    PyObject *time_slot;
+    PyTypeObject *context;   /* what decode returns */
+    Py_ssize_t ref_offset;   /* of Context.ref and Context.time_ns in the object: they are not in the payload */
+    Py_ssize_t time_offset;
     PyObject *miss;          /* (ref, default) -> Context: the way to the cold side */
 } RingObject;
 
 /* refs.c */
-void ref_format(uint32_t store_id, uint64_t position, char *out);
+void ref_prepare(void);
+void ref_prefix(uint32_t store_id, char *out);
+/* The position in a ref of this very store; quicker than parsing the store's id. */
+bool ref_of_store(PyObject *ref, const char *prefix, uint32_t store_id, uint64_t *position);
 bool ref_parse(PyObject *ref, uint32_t *store_id, uint64_t *position);
 PyObject *ref_new(uint32_t store_id, uint64_t position);
 

@@ -8,6 +8,7 @@
 #include "glue.h"
 #include "control.h"
 #include "lock.h"
+#include "structmember.h"
 
 typedef struct {
     shx_status status;
@@ -105,6 +106,7 @@ static PyObject *ring_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
     self->map = map;
     self->map_size = size;
     self->header = header;
+    ref_prefix(header.store_id, self->ref_prefix);
     shx_open(&self->ring, map, &header, writable);
     return (PyObject *)self;
 }
@@ -127,6 +129,7 @@ static PyObject *ring_from_bytes(PyObject *type, PyObject *source) {
         self->map_size = (size_t)view.len;
         self->private_copy = true;
         self->header = header;
+        ref_prefix(header.store_id, self->ref_prefix);
         shx_open(&self->ring, copy, &header, false);
     } else {
         free(copy);
@@ -138,8 +141,7 @@ static PyObject *ring_from_bytes(PyObject *type, PyObject *source) {
 static int ring_traverse(PyObject *object, visitproc visit, void *arg) {
     RingObject *self = (RingObject *)object;
     Py_VISIT(self->decode);
-    Py_VISIT(self->ref_slot);
-    Py_VISIT(self->time_slot);
+    Py_VISIT(self->context);
     Py_VISIT(self->miss);
     return 0;
 }
@@ -147,8 +149,7 @@ static int ring_traverse(PyObject *object, visitproc visit, void *arg) {
 static int ring_clear(PyObject *object) {
     RingObject *self = (RingObject *)object;
     Py_CLEAR(self->decode);
-    Py_CLEAR(self->ref_slot);
-    Py_CLEAR(self->time_slot);
+    Py_CLEAR(self->context);
     Py_CLEAR(self->miss);
     return 0;
 }
@@ -164,20 +165,30 @@ static void ring_dealloc(PyObject *object) {
     Py_TYPE(object)->tp_free(object);
 }
 
-/* bind(decode, ref_slot, time_slot, miss): what get() needs to make a Context, and where it asks when there is none. */
+/* Where a slot of `type` lies in its objects; -1 with an exception if `slot` is none that holds any object. */
+static Py_ssize_t slot_offset(PyTypeObject *type, PyObject *slot) {
+    if (Py_TYPE(slot) == &PyMemberDescr_Type && PyDescr_TYPE(slot) == type) {
+        const PyMemberDef *member = ((PyMemberDescrObject *)slot)->d_member;
+        if (member->type == T_OBJECT_EX || member->type == T_OBJECT) return member->offset;
+    }
+    PyErr_SetString(PyExc_TypeError, "a slot is a member descriptor of the context's own type");
+    return -1;
+}
+
+/* bind(decode, type, ref_slot, time_slot, miss): what get() needs to make a Context, and where it asks without one. */
 static PyObject *ring_bind(PyObject *object, PyObject *args) {
     RingObject *self = (RingObject *)object;
-    PyObject *decode, *ref_slot, *time_slot, *miss;
-    if (!PyArg_ParseTuple(args, "OOOO", &decode, &ref_slot, &time_slot, &miss)) return NULL;
-    if (!Py_TYPE(ref_slot)->tp_descr_set || !Py_TYPE(time_slot)->tp_descr_set) {
-        PyErr_SetString(PyExc_TypeError, "a slot is a data descriptor");
-        return NULL;
-    }
+    PyObject *decode, *type, *ref_slot, *time_slot, *miss;
+    if (!PyArg_ParseTuple(args, "OO!OOO", &decode, &PyType_Type, &type, &ref_slot, &time_slot, &miss)) return NULL;
+    Py_ssize_t ref_offset = slot_offset((PyTypeObject *)type, ref_slot);
+    Py_ssize_t time_offset = slot_offset((PyTypeObject *)type, time_slot);
+    if (ref_offset < 0 || time_offset < 0) return NULL;
     ring_clear(object);
     self->decode = Py_NewRef(decode);
-    self->ref_slot = Py_NewRef(ref_slot);
-    self->time_slot = Py_NewRef(time_slot);
+    self->context = (PyTypeObject *)Py_NewRef(type);
     self->miss = Py_NewRef(miss);
+    self->ref_offset = ref_offset;
+    self->time_offset = time_offset;
     Py_RETURN_NONE;
 }
 
@@ -289,6 +300,7 @@ static struct PyModuleDef CORE_MODULE = {
 };
 
 PyMODINIT_FUNC PyInit__core(void) {
+    ref_prepare();
     error_classes = PyImport_ImportModule("shmctx.errors");
     if (!error_classes || PyType_Ready(&RingType) < 0) return NULL;
     PyObject *module = PyModule_Create(&CORE_MODULE);

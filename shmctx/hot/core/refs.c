@@ -5,50 +5,75 @@
 
 static const char ALPHABET[] = "0123456789abcdefghjkmnpqrstvwxyz";
 
-/* One canonical spelling: capitals and the look-alikes i, l, o, u are refused, so equal refs are equal strings. */
-static const signed char DIGIT[256] = {
-    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
-    ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
-    ['g'] = 17, ['h'] = 18, ['j'] = 19, ['k'] = 20, ['m'] = 21, ['n'] = 22, ['p'] = 23, ['q'] = 24,
-    ['r'] = 25, ['s'] = 26, ['t'] = 27, ['v'] = 28, ['w'] = 29, ['x'] = 30, ['y'] = 31, ['z'] = 32,
-};
+#define BAD 0x80u
 
-/* 80 bits as two halves of 40: eight characters each. */
-static void put_half(uint64_t bits, char *out) {
-    for (int i = 7; i >= 0; i--, bits >>= 5) out[i] = ALPHABET[bits & 31];
+/* One canonical spelling: capitals and the look-alikes i, l, o, u are refused, so equal refs are equal strings. */
+static unsigned char DIGIT[256];
+
+void ref_prepare(void) {
+    memset(DIGIT, BAD, sizeof DIGIT);
+    for (unsigned i = 0; i < 32; i++) DIGIT[(unsigned char)ALPHABET[i]] = (unsigned char)i;
 }
 
-static bool take_half(const unsigned char *text, uint64_t *bits) {
+/* `count` characters, most significant first. */
+static inline void put_digits(uint64_t bits, char *out, int count) {
+#pragma GCC unroll 12
+    for (int i = count - 1; i >= 0; i--, bits >>= 5) out[i] = ALPHABET[bits & 31];
+}
+
+static inline bool take_digits(const unsigned char *text, uint64_t *bits, int count) {
     uint64_t value = 0;
-    int bad = 0;
-    for (int i = 0; i < 8; i++) {
-        int digit = DIGIT[text[i]] - 1;
+    unsigned bad = 0;
+#pragma GCC unroll 12
+    for (int i = 0; i < count; i++) {
+        unsigned digit = DIGIT[text[i]];
         bad |= digit;
-        value = value << 5 | (uint64_t)(digit & 31);
+        value = value << 5 | digit;
     }
     *bits = value;
-    return bad >= 0;
+    return !(bad & BAD);
 }
 
-void ref_format(uint32_t store_id, uint64_t position, char *out) {
+/* "ctx_" and four characters say the store's first 20 bits: the same in all refs of a store. Twelve more say its last
+ * four bits and the position. */
+void ref_prefix(uint32_t store_id, char *out) {
     memcpy(out, "ctx_", 4);
-    put_half((uint64_t)store_id << 16 | position >> 40, out + 4);
-    put_half(position & ((UINT64_C(1) << 40) - 1), out + 12);
+    put_digits(store_id >> 4, out + 4, 4);
+}
+
+static void put_position(uint32_t store_id, uint64_t position, char *out) {
+    put_digits((uint64_t)(store_id & 15) << 56 | position, out, 12);
 }
 
 PyObject *ref_new(uint32_t store_id, uint64_t position) {
     PyObject *ref = PyUnicode_New(REF_LENGTH, 127);
-    if (ref) ref_format(store_id, position, (char *)PyUnicode_1BYTE_DATA(ref));
+    if (!ref) return NULL;
+    char *text = (char *)PyUnicode_1BYTE_DATA(ref);
+    ref_prefix(store_id, text);
+    put_position(store_id, position, text + REF_PREFIX);
     return ref;
 }
 
-bool ref_parse(PyObject *ref, uint32_t *store_id, uint64_t *position) {
+static const unsigned char *ref_text(PyObject *ref) {
     if (!PyUnicode_Check(ref) || !PyUnicode_IS_COMPACT_ASCII(ref) || PyUnicode_GET_LENGTH(ref) != REF_LENGTH)
-        return false;
-    const unsigned char *text = PyUnicode_1BYTE_DATA(ref);
+        return NULL;
+    return PyUnicode_1BYTE_DATA(ref);
+}
+
+bool ref_of_store(PyObject *ref, const char *prefix, uint32_t store_id, uint64_t *position) {
+    const unsigned char *text = ref_text(ref);
+    uint64_t bits;
+    if (!text || memcmp(text, prefix, REF_PREFIX) != 0 || !take_digits(text + REF_PREFIX, &bits, 12)) return false;
+    *position = bits & SHX_POSITION_MASK;
+    return bits >> SHX_POSITION_BITS == (store_id & 15);
+}
+
+bool ref_parse(PyObject *ref, uint32_t *store_id, uint64_t *position) {
+    const unsigned char *text = ref_text(ref);
     uint64_t high, low;
-    if (memcmp(text, "ctx_", 4) != 0 || !take_half(text + 4, &high) || !take_half(text + 12, &low)) return false;
-    *store_id = (uint32_t)(high >> 16);
-    *position = (high & 0xffff) << 40 | low;
+    if (!text || memcmp(text, "ctx_", 4) != 0) return false;
+    if (!take_digits(text + 4, &high, 4) || !take_digits(text + REF_PREFIX, &low, 12)) return false;
+    *store_id = (uint32_t)(high << 4 | low >> SHX_POSITION_BITS);
+    *position = low & SHX_POSITION_MASK;
     return true;
 }

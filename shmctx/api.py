@@ -1,0 +1,39 @@
+"""How a process comes by a Store: open, attach, unlink."""
+
+from pathlib import Path
+
+from shmctx import attachment as attachments
+from shmctx.hot import segment as segments
+from shmctx.settings import DEFAULT_RING_SIZE, Settings, default_database
+from shmctx.store import Store
+
+
+def open(  # noqa: A001  (the public name, always written shmctx.open)
+    name: str, *, db: str | Path | None = None, ring_size: int = DEFAULT_RING_SIZE, settings: Settings | None = None
+) -> Store:
+    """Make the store's segment or adopt the one that is there; then lead, or stand by to.
+
+    `db`: the SQLite file (default: $XDG_STATE_HOME/shmctx/NAME.db). `ring_size`: bytes, rounded up to a power of two;
+    an existing segment keeps its size. Raises SegmentError, ColdError.
+    """
+    database = Path(db).absolute() if db is not None else default_database(name)
+    return Store(attachments.open_or_create(name, database, ring_size, settings or Settings()))
+
+
+def attach(name: str, *, standby: bool = False, readonly: bool = False, settings: Settings | None = None) -> Store:
+    """Attach to a segment that exists.
+
+    `standby`: lead when the leader dies. Without it this process never drains: when nobody does, its puts go on until
+    the ring is full and then raise RingFull. `readonly`: map the segment read-only.
+
+    Raises SegmentMissing, SegmentMismatch, SegmentCorrupt.
+    """
+    return Store(attachments.attach(name, settings or Settings(), standby=standby, readonly=readonly))
+
+
+def unlink(name: str) -> None:
+    """Remove a segment's name. Processes that use it move on to a new one; the database is not touched.
+
+    Raises SegmentMissing.
+    """
+    segments.unlink(name)

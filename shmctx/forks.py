@@ -1,0 +1,65 @@
+"""Fork safety of SQLite: nobody forks while a thread is inside the library.
+
+A child gets a copy of the parent's memory with only the forking thread in it. SQLite's global mutexes that another
+thread held at that moment would stay locked there for ever. So uses of SQLite (and of the election's descriptor) go
+through one gate, which a fork closes and waits to find empty.
+"""
+
+import os
+import threading
+from types import TracebackType
+
+
+class ForkGate:
+    """Counts the threads inside; `with gate:` from any thread, nested as well."""
+
+    def __init__(self) -> None:
+        self._hooked = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._condition = threading.Condition()
+        self._inside = 0
+        self._closed = False
+        self._depth = threading.local()
+
+    def hook(self) -> None:
+        """Make forks wait from now on. Idempotent."""
+        if not self._hooked:
+            self._hooked = True
+            os.register_at_fork(before=self._close, after_in_parent=self._open, after_in_child=self._reset)
+
+    def __enter__(self) -> None:
+        depth = getattr(self._depth, "count", 0)
+        self._depth.count = depth + 1
+        if depth:  # this thread is counted already, and a fork that waits for it must not stop it
+            return
+        with self._condition:
+            while self._closed:
+                self._condition.wait()
+            self._inside += 1
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._depth.count -= 1
+        if self._depth.count:
+            return
+        with self._condition:
+            self._inside -= 1
+            if self._closed:
+                self._condition.notify_all()
+
+    def _close(self) -> None:
+        with self._condition:
+            while self._closed:  # another thread forks
+                self._condition.wait()
+            self._closed = True
+            while self._inside > bool(getattr(self._depth, "count", 0)):
+                self._condition.wait()
+
+    def _open(self) -> None:
+        with self._condition:
+            self._closed = False
+            self._condition.notify_all()
+
+
+fork_gate = ForkGate()
