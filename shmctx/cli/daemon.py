@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+import time
 from pathlib import Path
 
 import click
@@ -13,9 +15,13 @@ from shmctx.cli.main import ERROR, HELP_OPTIONS, INTERRUPTED, complain, examples
 from shmctx.cli.render import size
 from shmctx.cli.stores import optional_name
 from shmctx.drain.election import Election
+from shmctx.drain.leader import Candidate
 from shmctx.hot import segment as segments
 from shmctx.hot._core import GRANULE
 from shmctx.settings import DEFAULT_RING_SIZE, Settings, default_database, environment, parse_size
+
+_STEP = 0.1  # seconds between looks at signals while the drain ends
+_PATIENCE = 1.0  # seconds after which another signal means it
 
 
 def _stopping() -> set[signal.Signals]:
@@ -77,21 +83,37 @@ Ctrl-C drains what is there and stops."""
 
 
 def _stop(attachment: Attachment, stopping: set[signal.Signals]) -> None:
-    """Close, draining. A second signal ends it at once: what is not drained stays in shared memory."""
-    leads = attachment.candidate is not None and attachment.candidate.leads
-    ring = attachment.ring
+    """Drain what is there and close. Exits with an error where the database does not take it."""
+    candidate = attachment.candidate
+    assert candidate is not None
+    led, ring = candidate.leads, attachment.ring
     head = ring.positions()[1]
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, stopping)
-    try:
-        attachment.close()
-    except KeyboardInterrupt:
-        complain("Interrupted while draining.", "shmctx daemon, which goes on with what stays in shared memory")
-        raise click.exceptions.Exit(INTERRUPTED) from None
-    left = head - ring.positions()[2]
-    if leads and left > 0:
-        error = ring.leader()["error"]
-        complain(
-            f"{size(left * GRANULE)} are not in the database; they stay in shared memory. {error}".strip(),
-            f"shmctx-recover {attachment.name} --db {attachment.database}",
-        )
+    _wait_for_drain(attachment, candidate, stopping)
+    attachment.close()
+    if led and ring.positions()[2] < head:
+        complain(*_undrained(attachment, head))
         raise click.exceptions.Exit(ERROR)
+
+
+def _wait_for_drain(attachment: Attachment, candidate: Candidate, stopping: set[signal.Signals]) -> None:
+    """Until the drain has ended. A signal that comes a second after the first ends the process at once; not an
+    earlier one, because wrappers tend to send two."""
+    began = time.monotonic()
+    while not candidate.stop(_STEP):
+        passed = time.monotonic() - began
+        interrupted = signal.sigtimedwait(stopping, 0) is not None and passed > _PATIENCE
+        if interrupted or passed > attachment.settings.durable_timeout:
+            complain(*_undrained(attachment, attachment.ring.positions()[1]))
+            sys.stderr.flush()
+            # Past the interpreter's exit hooks, which would wait for the drain again.
+            os._exit(INTERRUPTED if interrupted else ERROR)
+
+
+def _undrained(attachment: Attachment, head: int) -> tuple[str, str]:
+    """What to say about records before `head` that are not in the database, and what to do."""
+    ring = attachment.ring
+    left = max(head - ring.positions()[2], 0) * GRANULE
+    return (
+        f"{size(left)} are not in the database; they stay in shared memory. {ring.leader()['error']}".strip(),
+        f"shmctx-recover {attachment.name} --db {attachment.database}",
+    )

@@ -11,7 +11,7 @@ from shmctx.cli import render
 from shmctx.cli.main import HELP_OPTIONS, INTERRUPTED, examples
 from shmctx.cli.render import Column, Form, Listing, Output, number, size, with_output, yes
 from shmctx.cli.stores import View, optional_name, view
-from shmctx.errors import SegmentCorrupt, SegmentError, SegmentMismatch
+from shmctx.errors import SegmentCorrupt, SegmentError, SegmentMissing
 from shmctx.hot import segment as segments
 
 SEGMENTS = Listing(
@@ -66,26 +66,22 @@ RATES = Listing(
 @with_output
 def ls(out: Output) -> None:
     """List the segments of this machine, those included that cannot be used, with the reason."""
-    out.rows(SEGMENTS, [_segment_row(name) for name in segments.names()])
+    out.rows(SEGMENTS, filter(None, map(_segment_row, segments.names())))
 
 
-def _segment_row(name: str) -> dict[str, Any]:
+def _segment_row(name: str) -> dict[str, Any] | None:
+    """A segment's row; None if it went away meanwhile."""
     row: dict[str, Any] = dict.fromkeys(column.key for column in SEGMENTS.columns) | {"name": name}
     try:
         with view(name) as found:
             told = found.store.stats()
+    except SegmentMissing:
+        return None
     except SegmentError as error:
-        return row | {"state": unusable(error), "reason": error.message}
+        return row | {"state": "damaged" if isinstance(error, SegmentCorrupt) else "foreign", "reason": error.message}
     leader = told["leader"] or {"pid": None, "alive": None, "error": ""}
     row |= {key: told[key] for key in row if key in told}
     return row | {"leader_pid": leader["pid"], "leader_alive": leader["alive"], "reason": leader["error"] or None}
-
-
-def unusable(error: SegmentError) -> str:
-    """Why a segment cannot be attached, in one word."""
-    if isinstance(error, SegmentMismatch):
-        return "foreign"
-    return "damaged" if isinstance(error, SegmentCorrupt) else "gone"
 
 
 @click.command(

@@ -33,9 +33,9 @@ COMMANDS = {
     "stat": ("inspect", "Show positions, lag, leader and counters of a store."),
     "ps": ("inspect", "List the processes that use a store."),
     "get": ("read", "Print the contexts of refs."),
-    "tail": ("read", "Print the newest contexts, and follow."),
+    "tail": ("follow", "Print the newest contexts, and follow."),
     "query": ("read", "Print the contexts that fit all that is given."),
-    "tree": ("read", "Print a correlation as an indented tree."),
+    "tree": ("tree", "Print a correlation as an indented tree."),
     "doctor": ("doctor", "Check the machine and the stores for problems."),
     "unlink": ("manage", "Remove the name of a segment."),
     "completion": ("manage", "Print the completion script of a shell."),
@@ -64,7 +64,7 @@ class Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Without arguments, show the help, as wrong usage."""
-        if not args:
+        if not args and not ctx.resilient_parsing:
             click.echo(ctx.get_help(), err=True)
             ctx.exit(USAGE)
         return super().parse_args(ctx, args)
