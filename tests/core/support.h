@@ -80,6 +80,14 @@ static inline void segment_make(segment *made, uint64_t capacity, uint64_t gap_s
 
 static inline void segment_free(segment *made) { munmap(made->map, made->size); }
 
+/* Make `copy`, zeroed or of an earlier use, a segment like `model`; what it holds is to be overwritten. */
+static inline void segment_like(segment *copy, const segment *model) {
+    if (copy->size && copy->size != model->size) segment_free(copy);
+    if (copy->size != model->size) segment_make(copy, model->header.capacity, model->header.gap_start, model->header.base);
+    copy->header = model->header;
+    segment_attach(copy, true);
+}
+
 /* A CLOCK_MONOTONIC deadline `ms` milliseconds from now. */
 static inline struct timespec deadline_in(long ms) {
     struct timespec at;

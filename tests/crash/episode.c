@@ -80,10 +80,7 @@ static uint64_t hash_of(const world *w, const char *map) {
 
 static segment *scratch_for(const world *w) {
     static segment scratch;
-    if (scratch.size != w->live.size) {
-        if (scratch.size) segment_free(&scratch);
-        segment_make(&scratch, w->live.ring.capacity, w->live.ring.gap_start, w->live.ring.base);
-    }
+    segment_like(&scratch, &w->live);
     return &scratch;
 }
 

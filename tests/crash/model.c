@@ -207,10 +207,7 @@ static const char *check_readable(const world *w, shx_ring *ring, population *al
 /* Repairing what a repair left changes nothing. Works on a copy: the repair of the survivor comes later. */
 static const char *check_idempotence(const world *w, shx_ring *ring) {
     static segment copy[2];
-    for (unsigned i = 0; i < 2; i++) {
-        if (copy[i].size && copy[i].size != w->live.size) segment_free(&copy[i]);
-        if (copy[i].size != w->live.size) segment_make(&copy[i], ring->capacity, ring->gap_start, ring->base);
-    }
+    for (unsigned i = 0; i < 2; i++) segment_like(&copy[i], &w->live);
     const char *source = (const char *)ring->control - SHX_CONTROL_OFFSET;
     memcpy(copy[0].map, source, copy[0].size);
     if (shx_repair(&copy[0].ring) != SHX_OK) return wrong("the repair gives up");

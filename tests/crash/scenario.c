@@ -184,12 +184,27 @@ static void death_in_contradiction(world *w) {
     die_holding(w);
 }
 
-static void death_after_damage(world *w) {
+/* The record that a repair would link again is not what it was. */
+static void death_after(world *w, uint64_t stamp, uint64_t size_crc) {
     world_append(w, context(w, 10));
     w->operation = context(w, 30);
     w->spoilt = true;
-    atomic_store(&shx_slot(&w->live.ring, w->known[0].position)->size_crc, UINT64_MAX);
+    shx_record *record = shx_slot(&w->live.ring, w->known[0].position);
+    atomic_store(&record->stamp, stamp);
+    atomic_store(&record->size_crc, size_crc);
     die_holding(w);
+}
+
+static void death_after_damaged_size(world *w) {
+    death_after(w, BASE | (uint64_t)SHX_CONTEXT << SHX_POSITION_BITS, UINT64_MAX);
+}
+
+static void death_after_damaged_kind(world *w) { death_after(w, BASE, 10); }
+static void death_after_damaged_stamp(world *w) { death_after(w, 0, 10); }
+
+static void death_after_lost_start(world *w) {
+    death_after(w, 0, 10);
+    atomic_store(&w->live.ring.control->writer.last, 0);
 }
 
 static void death_and_old_age(world *w) {
@@ -290,7 +305,10 @@ const scenario scenarios[] = {
     {"sealed", sealed_segment},
     {"contradiction", contradiction},
     {"death-in-contradiction", death_in_contradiction},
-    {"death-after-damage", death_after_damage},
+    {"death-after-damaged-size", death_after_damaged_size},
+    {"death-after-damaged-kind", death_after_damaged_kind},
+    {"death-after-damaged-stamp", death_after_damaged_stamp},
+    {"death-after-lost-start", death_after_lost_start},
     {"death-and-old-age", death_and_old_age},
     {"overwritten-mutex", overwritten_mutex},
     {"across-the-gap", across_the_gap},

@@ -26,7 +26,7 @@ static episode first, second;
 static uint64_t all_steps, all_states, all_kills;
 
 static void report(const char *name, const char *order, const episode *e) {
-    printf("%-24s %-7s steps %6u states %4u kills %6u\n", name, order, e->steps, e->state_count, e->kills);
+    printf("%-26s %-7s steps %6u states %4u kills %6u\n", name, order, e->steps, e->state_count, e->kills);
     all_steps += e->steps;
     all_states += e->state_count;
     all_kills += e->kills;

@@ -1,8 +1,12 @@
 """The tests of the tests: each of these bugs, planted in a copy of the core, must be found."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from compiler import run_program  # on the path by conftest.py
+
+CORE_TESTS = Path(__file__).parents[1] / "core"
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,10 @@ def ring(name, *changes):
 
 def repair(name, *changes):
     return Mutant(name, "repair.c", changes)
+
+
+def lock(name, *changes):
+    return Mutant(name, "lock.c", changes)
 
 
 PAYLOAD = "    write_payload(record, draft->payload, draft->size);\n"
@@ -76,13 +84,18 @@ DEATHS = [
     ring("uncommitted-record-visible", ("if (position >= atomic_load_explicit(&ring->control->writer.head, ACQUIRE))",
                                         "if (position >= load(&ring->control->writer.reserved))")),
     ring("own-key-forgotten", ("draft->self >> i & 1 ?", "0 ?")),
-    Mutant("never-consistent", "lock.c", (("    pthread_mutex_consistent(&control->writer.mutex);\n", ""),)),
-    Mutant("no-repair", "lock.c", (("shx_repair(ring) != SHX_OK", "0"),)),
-    Mutant("repair-not-counted", "lock.c",
-           (("    atomic_fetch_add_explicit(&control->repairs, 1, memory_order_relaxed);\n", ""),)),
-    Mutant("unlocked-too-early", "ring.c", (
-        ("    status = append_locked(ring, draft, crc, position);\n    shx_lock_leave(ring);\n",
-         "    shx_lock_leave(ring);\n    status = append_locked(ring, draft, crc, position);\n"),
+    lock("never-consistent", ("    pthread_mutex_consistent(&control->writer.mutex);\n", "")),
+    lock("no-repair", ("shx_repair(ring) != SHX_OK", "0")),
+    lock("repair-not-counted", (
+        "    atomic_fetch_add_explicit(&control->repairs, 1, memory_order_relaxed);\n", "",
+    )),
+    ring("unlocked-too-early", (
+        "    status = append_locked(ring, draft, crc, position);\n    shx_lock_leave(ring);\n",
+        "    shx_lock_leave(ring);\n    status = append_locked(ring, draft, crc, position);\n",
+    )),
+    ring("gap-forgotten", ("        span += ring->base - ring->gap_start;\n", "")),
+    Mutant("another-link-followed", "index.c", (
+        ("if (!tag || ((tag ^ walk->tag) & ring->bucket_mask)) continue;", "(void)ring;\n        if (!tag) continue;"),
     )),
     repair("repair-does-not-pad", (PAD, "")),
     repair("repair-pads-too-late", (PAD, "        atomic_store(&writer->head, reserved);\n" + PAD)),
@@ -91,6 +104,31 @@ DEATHS = [
     )),
     repair("repair-does-not-link", ("        shx_link_record(ring, last);", "        return SHX_OK;")),
     repair("repair-does-not-mark", ("view.kind != SHX_PADDING", "view.kind == SHX_CONTEXT")),
+]
+
+FLIPS = ("hostile", "flips", 0, 8)
+WAKES = "who_moves_a_word_wakes_its_sleepers"
+
+# Bugs that no death shows: the mutant, and the program of tests/core that finds it.
+OTHERS = [
+    (ring("no-second-look", ("    if (!shx_live(ring, view->position)) return SHX_MISS;\n", "")),
+     ("stress", "processes", 1, 2000)),
+    (ring("claimed-too-late", (CLAIM + WRITE, WRITE + CLAIM)), ("stress", "processes", 1, 2000)),
+    (ring("checksum-ignored", ("return whole ? SHX_OK", "return whole || view->kind ? SHX_OK")), FLIPS),
+    (ring("size-unchecked", (" && sane_size(ring, position, view->granules);", " && sane_size(ring, position, 0);")),
+     FLIPS),
+    (ring("stamp-unchecked", ("    if ((stamp & SHX_POSITION_MASK) != position) return SHX_MISS;\n", "")),
+     ("records",)),
+    (ring("newest-record-skipped", ("|| position < end)", "|| position <= end)")), ("records",)),
+    (ring("age-ignored", (" && position >= load(&ring->control->tail);", ";")), ("records",)),
+    (ring("drained-moves-back", ("position <= load(&ring->control->drained)", "position == 0")), ("records",)),
+    (ring("nobody-woken", ("    if (status == SHX_OK) shx_wake_head(ring);\n", "")), ("handles", WAKES)),
+    (ring("space-kept-secret", ("    shx_wake_drained(ring);\n", "")), ("handles", WAKES)),
+    (lock("poison-forgotten", ("state & SHX_POISONED ? SHX_CORRUPT : SHX_SEALED_OFF", "SHX_SEALED_OFF")), ("records",)),
+    (lock("lock-kept-by-the-refused", ("    shx_lock_leave(ring);\n    return state", "    return state")),
+     ("records",)),
+    (Mutant("walk-without-end", "index.c", (("back && back < at ? at - back : 0;", "back < at ? at - back : 0;"),)),
+     ("records", "walks_find_each_record_by_each_key_newest_first")),
 ]
 
 
@@ -102,3 +140,20 @@ def test_stepper_finds(mutant, step, release):
 
     assert done.returncode == 1, f"{mutant.name} was not found"
     assert "FAILED" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("mutant, command", OTHERS, ids=[mutant.name for mutant, _ in OTHERS])
+def test_core_programs_find(mutant, command, release):
+    changed = {mutant.file: mutant.text(release.core[0].parent)}
+    name, *arguments = command
+
+    path = release.program(f"mutant-{mutant.name}", [CORE_TESTS / f"{name}.c"], changed)
+
+    assert run_program(path, *arguments).returncode != 0, f"{mutant.name} was not found"
+
+
+@pytest.mark.parametrize("command", sorted({command for _, command in OTHERS}, key=str), ids=str)
+def test_core_programs_accept_the_core_as_it_is(command, release):
+    name, *arguments = command
+
+    assert run_program(release.program(name, [CORE_TESTS / f"{name}.c"]), *arguments).returncode == 0

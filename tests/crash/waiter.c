@@ -151,7 +151,7 @@ unsigned waiter_kill(unsigned stride) {
         kill_holder(i);
         if (i % 4 == 0 || stride == 1) kill_sleeper(i);
     }
-    printf("%-24s %-7s steps %6lu kills %6u\n", "contended", "waiter", length, kills);
+    printf("%-26s %-7s steps %6lu kills %6u\n", "contended", "waiter", length, kills);
     free(start);
     scenario_free(&w);
     return kills;
