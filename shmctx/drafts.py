@@ -6,7 +6,7 @@ The store's fast path handles a child with a name and an agent; everything else 
 import math
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol
 
 from shmctx import records
 from shmctx.context import CORRELATION_PREFIX, EVENT_PREFIX, OPTIONAL_FIELDS, Context, Identity

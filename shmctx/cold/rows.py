@@ -115,6 +115,7 @@ def payload_from_row(row: Row) -> bytes:
     """The payload that the row was made from: encoding is canonical."""
     position, _, name, depth, parent, correlation, root, event, agent, client, session = row[:11]
     own = position if event is None else event
+    derived = root == own if parent is None else root == correlation == position
     return records.encode_context(
         event_name=name,
         depth=depth,
@@ -124,7 +125,7 @@ def payload_from_row(row: Row) -> bytes:
         client_id=client,
         session=session,
         event=event,
-        root=None if parent is None and root == own else root,
+        root=None if derived else root,
         more=_more(row[11:]),
     )
 

@@ -62,7 +62,7 @@ class Segment:
 
 def check_name(name: str) -> str:
     """The name, if it may name a store. Raises InvalidField."""
-    if not _NAME.fullmatch(name):
+    if type(name) is not str or not _NAME.fullmatch(name):
         raise InvalidField(
             f"{name!r} cannot name a store.", hint="Use up to 100 letters, digits, dots, dashes and underscores."
         )
