@@ -17,9 +17,9 @@ def measure(options: Options) -> list[Row]:
     )
     what = "sustained drain, contexts a second"
     return [
-        versus(what, "/s", took["drain"], f"bare executemany, {BATCH:,} rows a commit", took["bare"],
+        versus(what, "/s", took["drain"], (f"bare executemany, {BATCH:,} rows a commit", took["bare"]),
                Target("at least", 0.8, "at least 0.8 x"), note="from opening the segment to the last commit"),
-        versus(what, "/s", took["drain"], "one autocommit INSERT per context", took["single"],
+        versus(what, "/s", took["drain"], ("one autocommit INSERT per context", took["single"]),
                Target("at least", 20, "at least 20 x")),
     ]  # fmt: skip
 
@@ -31,6 +31,7 @@ class Bench:
         self._count = count
 
     def drain(self) -> float:
+        """The leader, from opening the segment on."""
         with stage.Site() as site:
             site.create(64 * stage.MiB).close()
             stage.in_process(stage.fill, site.name, self._count)
@@ -41,6 +42,7 @@ class Bench:
         return self._count / seconds
 
     def bare(self) -> float:
+        """The same rows, made before, by executemany."""
         with stage.Site() as site:
             found, texts = self._rows(site)
             database = Bare(site.folder / "bare.db", texts)
@@ -49,6 +51,7 @@ class Bench:
         return self._count / seconds
 
     def single(self) -> float:
+        """The same rows, made before, one transaction each."""
         with stage.Site() as site:
             found, texts = self._rows(site)
             database = Bare(site.folder / "bare.db", texts)

@@ -1,8 +1,8 @@
 """Measures in turn, takes medians, and shows figures beside their peers.
 
-A round measures every contender once, one after the other (A B A B ...), so that what the machine does meanwhile falls
-on all of them. A figure is the median over rounds, its spread the smallest and the largest; a ratio is the median of the
-rounds' own ratios. In loops over calls, the empty loop is timed just before and taken off, on both sides.
+A round measures every contender once, one after the other (A B A B ...), so that what the machine does meanwhile
+falls on all of them. A figure is the median over rounds, its spread the smallest and the largest; a ratio is the median
+of the rounds' own ratios. In loops over calls, the empty loop is timed just before and taken off, on both sides.
 """
 
 import argparse
@@ -34,6 +34,7 @@ class Options(msgspec.Struct, frozen=True):
     events: Path = SAMPLE
 
     def pick(self, full: int, quick: int) -> int:
+        """The number that fits `--quick` or its absence."""
         return quick if self.quick else full
 
 
@@ -45,6 +46,7 @@ class Target(msgspec.Struct, frozen=True):
     text: str
 
     def reached(self, value: float) -> bool:
+        """Whether the value keeps the bound."""
         return value <= self.bound if self.sense == "at most" else value >= self.bound
 
 
@@ -73,10 +75,11 @@ def faster_at_least(bound: float) -> Target:
 
 
 def versus(
-    what: str, unit: Unit, ours: list[float], peer: str, theirs: list[float], target: Target | None, note: str = ""
+    what: str, unit: Unit, ours: list[float], beside: tuple[str, list[float]], target: Target, *, note: str = ""
 ) -> Row:
-    """A row with a peer. The ratio is ours to theirs; for a target of `faster_at_least` it is theirs to ours."""
-    faster = target is not None and target.text.endswith("faster")
+    """A row with a peer: its name and samples. The ratio is ours to theirs; for `faster_at_least` theirs to ours."""
+    peer, theirs = beside
+    faster = target.text.endswith("faster")
     ratio = statistics.median(b / a if faster else a / b for a, b in zip(ours, theirs, strict=True))
     return Row(
         what=what,
@@ -85,21 +88,21 @@ def versus(
         peer=peer,
         peer_samples=theirs,
         ratio=ratio,
-        target=target.text if target else "",
-        reached=target.reached(ratio) if target else None,
+        target=target.text,
+        reached=target.reached(ratio),
         note=note,
     )
 
 
-def alone(what: str, unit: Unit, ours: list[float], target: Target | None = None, note: str = "") -> Row:
+def alone(what: str, unit: Unit, ours: list[float], target: Target, *, note: str = "") -> Row:
     """A row without a peer: the target is about the median itself."""
-    reached = target.reached(statistics.median(ours)) if target else None
-    return Row(what=what, unit=unit, samples=ours, target=target.text if target else "", reached=reached, note=note)
+    reached = target.reached(statistics.median(ours))
+    return Row(what=what, unit=unit, samples=ours, target=target.text, reached=reached, note=note)
 
 
-def missing(what: str, unit: Unit, ours: list[float], peer: str, target: Target, note: str) -> Row:
+def missing(what: str, unit: Unit, ours: list[float], peer: str, target: Target) -> Row:
     """A row whose peer is not on this machine."""
-    return Row(what=what, unit=unit, samples=ours, peer=peer, target=target.text, note=note)
+    return Row(what=what, unit=unit, samples=ours, peer=peer, target=target.text, note=f"{peer}: peer not installed")
 
 
 def interleave(rounds: int, runs: Mapping[str, Callable[[], float]], *, warmup: int = 1) -> dict[str, list[float]]:
@@ -128,7 +131,7 @@ def call_ns(function: Callable[[Any], object], arguments: Sequence[Any]) -> floa
     """Ns per call of `function` with each argument in turn."""
     clock = time.perf_counter_ns
     start = clock()
-    for argument in arguments:
+    for _ in arguments:
         pass
     empty = clock() - start
     start = clock()
@@ -141,7 +144,7 @@ def lookup_ns(mapping: Mapping[Any, Any], keys: Sequence[Any]) -> float:
     """Ns per `mapping[key]`, the form without a call."""
     clock = time.perf_counter_ns
     start = clock()
-    for key in keys:
+    for _ in keys:
         pass
     empty = clock() - start
     start = clock()
@@ -155,9 +158,8 @@ def loop_overhead() -> str:
     if not _loops:
         return "No loop overhead to take off."
     low, middle, high = min(_loops), statistics.median(_loops), max(_loops)
-    return (
-        f"Loop overhead of figures in ns per call: {middle:.0f} ns a turn ({low:.0f}-{high:.0f}), taken off on both sides."
-    )
+    spread = f"{low:.0f}-{high:.0f}"
+    return f"Loop overhead of figures per call: {middle:.0f} ns a turn ({spread}), taken off on both sides."
 
 
 # ---- showing ----

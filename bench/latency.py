@@ -28,11 +28,11 @@ def measure(options: Options) -> list[Row]:
                 store.flush(timeout=120)
     median, p99, p999, worst = (list(column) for column in zip(*samples, strict=True))
     note = (
-        f"half of the puts took {shown(median, 'ns')} or less, 99% {shown(p99, 'ns')}, the slowest {shown(worst, 'ns')}; "
-        f"all {PRODUCERS} put {count:,} contexts each without a pause; the clock's own cost is included"
+        f"half of the puts took {shown(median, 'ns')} or less, 99% {shown(p99, 'ns')}, the slowest "
+        f"{shown(worst, 'ns')}; all {PRODUCERS} put {count:,} contexts each without a pause; the clock's own cost is included"
     )
     what = f"put, p99.9 of {PRODUCERS} producers + {READERS} readers + leader"
-    return [alone(what, "ns", p999, Target("at most", 1e6, "under 1 ms"), note)]
+    return [alone(what, "ns", p999, Target("at most", 1e6, "under 1 ms"), note=note)]
 
 
 def crowd(crew: stage.Crew, name: str, count: int, refs: list[str]) -> list[float]:

@@ -43,9 +43,9 @@ def measure(options: Options) -> list[Row]:
                 runs[name] = lambda get=get, keys=keys: call_ns(get, keys)
         took = interleave(rounds, runs)
     return [
-        versus(WHAT, "ns", took["shmctx"], name, took[name], faster_at_least(bound))
+        versus(WHAT, "ns", took["shmctx"], (name, took[name]), faster_at_least(bound))
         if name in took
-        else missing(WHAT, "ns", took["shmctx"], name, faster_at_least(bound), "peer not installed: redis-server")
+        else missing(WHAT, "ns", took["shmctx"], name, faster_at_least(bound))
         for name, (_, _, bound) in peers.items()
     ]
 

@@ -16,9 +16,9 @@ def measure(options: Options) -> list[Row]:
             warmup=3,
         )
     return [
-        versus("two producers together", "/s", took["two"], "one producer", took["one"],
+        versus("two producers together", "/s", took["two"], ("one producer", took["one"]),
                Target("at least", 1.4, "at least 1.4 x")),
-        versus("eight producers together", "/s", took["eight"], "two producers", took["two"],
+        versus("eight producers together", "/s", took["eight"], ("two producers", took["two"]),
                Target("at least", 1.0, "no less than two")),
     ]  # fmt: skip
 

@@ -30,7 +30,7 @@ def measure(options: Options) -> list[Row]:
     target = Target("at least", ANCESTOR, f"at least {ANCESTOR:,}/s")
     return [
         versus(
-            "put(name, agent_id=...)", "ns", took["put"], "LMDB, one transaction per put, sync=False", took["lmdb"],
+            "put(name, agent_id=...)", "ns", took["put"], ("LMDB, one transaction per put, sync=False", took["lmdb"]),
             faster_at_least(3), note="child of a span; LMDB's side encodes the same fields",
         ),
         alone("put(name, agent_id=...) in one process", "/s", rate, target),
@@ -58,6 +58,7 @@ class LmdbPeer:
         self._next = 0
 
     def put(self, agent: str) -> bytes:
+        """Encode and store; returns the key."""
         self._next += 2
         key = self._next.to_bytes(8, "big")
         payload = encode_fields((EVENT, 1, 2, 2, agent))

@@ -10,10 +10,10 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -38,7 +38,7 @@ class Site:
         self.folder = Path(tempfile.mkdtemp(prefix="shmctx-bench-"))
         self.database = self.folder / "contexts.db"
 
-    def __enter__(self) -> "Site":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -82,7 +82,7 @@ def fill(name: str, count: int) -> list[str]:
 
 @functools.cache
 def attached(name: str) -> shmctx.Store:
-    """This process's attachment, kept from task to task: an agent attaches once, and its pages are mapped from then on."""
+    """This process's attachment, kept from task to task: an agent attaches once, then its pages are mapped."""
     return shmctx.attach(name)
 
 
@@ -121,7 +121,7 @@ class Crew:
         self._workers: list[tuple[Any, Connection]] = []
         self._size = size
 
-    def __enter__(self) -> "Crew":
+    def __enter__(self) -> Self:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         for _ in range(self._size):
             ours, theirs = processes.Pipe()

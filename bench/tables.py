@@ -68,4 +68,5 @@ class Bare:
         return time.perf_counter() - start
 
     def close(self) -> None:
+        """Close the connection, which checkpoints."""
         self._db.close()

@@ -1,0 +1,13 @@
+"""All figures in one table: `python -m bench [--json FILE] [--quick] [NAME ...]`."""
+
+import sys
+
+from bench.harness import main
+
+# From the smallest figure to the longest run.
+SCRIPTS = (
+    "get", "peers", "put", "producers", "latency", "space", "drain", "recover", "failover", "idle", "imports",
+)  # fmt: skip
+
+if __name__ == "__main__":
+    sys.exit(main(SCRIPTS))
