@@ -29,7 +29,7 @@ def measure(options: Options) -> list[Row]:
     median, p99, p999, worst = (list(column) for column in zip(*samples, strict=True))
     note = (
         f"half of the puts took {shown(median, 'ns')} or less, 99% {shown(p99, 'ns')}, the slowest "
-        f"{shown(worst, 'ns')}; all {PRODUCERS} put {count:,} contexts each without a pause; the clock's own cost is included"
+        f"{shown(worst, 'ns')}; each producer put {count:,} contexts without a pause; the clock's own cost is included"
     )
     what = f"put, p99.9 of {PRODUCERS} producers + {READERS} readers + leader"
     return [alone(what, "ns", p999, Target("at most", 1e6, "under 1 ms"), note=note)]
