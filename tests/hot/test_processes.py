@@ -1,0 +1,273 @@
+"""fork, spawn, exec, threads and exits, with a store open."""
+
+import itertools
+import multiprocessing
+import multiprocessing.forkserver
+import os
+import signal
+import threading
+
+import pytest
+
+import shmctx
+from shmctx.hot import segment as segments
+
+
+def in_child(work, limit=30):
+    """The exit code of a forked child that runs `work`: 0 if it returned true, 1 if not, 3 for an exception."""
+    pid = os.fork()
+    if not pid:
+        code = 3
+        try:
+            signal.alarm(limit)
+            code = 0 if work() else 1
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_a_forked_child_puts_and_reads_at_once(stores):
+    store = stores.open(1 << 16)
+    hot = store.put("parent", agent_id="a")
+    store.flush()
+
+    def child():
+        mine = store.put("child", agent_id="a")
+        return store[hot].event_name == "parent" and store[mine] and len(store.query(agent_id="a")) == 2
+
+    assert in_child(child) == 0
+    assert [context.event_name for context in store.query(agent_id="a")] == ["parent", "child"]
+    assert store.put("after", durable=True)
+
+
+def test_a_forked_child_reads_what_is_only_in_the_database(stores):
+    store = stores.open(4096)
+    ref = store.put("x", session={"id": "s"})
+    stores.evict(store, ref)
+    assert store[ref].session == {"id": "s"}  # the parent has a connection open
+
+    assert in_child(lambda: store[ref].session == {"id": "s"} and store.query(session_id="s")[0].ref == ref) == 0
+    assert store[ref].event_name == "x"
+
+
+def test_a_forked_child_has_a_slot_of_its_own_and_does_not_lead(stores):
+    store = stores.open()
+    store.put("x", durable=True)
+
+    def child():
+        slots = {pid for pid, *_ in store._attachment.ring.participants()}
+        return {os.getpid(), os.getppid()} <= slots and not store._attachment.candidate.leads
+
+    assert in_child(child) == 0
+    assert store.stats()["leader"]["pid"] == os.getpid()
+    assert store.put("y", durable=True)
+
+
+def test_a_forked_child_that_closes_leaves_the_parent_alone(stores):
+    store = stores.open()
+    ref = store.put("x")
+
+    assert in_child(lambda: store.close() is None) == 0
+    assert store[ref]
+    assert store.put("y", durable=True)
+    assert store.stats()["participants"] == 1
+
+
+def test_the_parent_s_death_frees_its_leadership_though_its_child_lives(stores, spawn):
+    parent = spawn(
+        """
+        import os, shmctx, sys
+        store = shmctx.open(sys.argv[1], db=sys.argv[2], ring_size=1 << 16)
+        store.put("x", durable=True)
+        pid = os.fork()
+        if pid:
+            print(pid, flush=True)
+            os.kill(os.getpid(), 9)
+        store._attachment.candidate.stop(10)  # the child does not want to lead
+        print("child", flush=True)
+        sys.stdin.read()
+        os._exit(0)
+        """,
+        stores.name,
+        stores.database,
+    )
+    assert sorted([parent.line().isdigit(), parent.line().isdigit()]) == [False, True]
+    store = stores.attach(standby=True)
+
+    assert store.put("y", durable=True)
+    assert store.stats()["leader"]["pid"] == os.getpid()
+    parent.stdin.close()
+    parent.wait(30)
+
+
+def test_a_forked_child_of_a_leader_takes_over_when_it_dies(stores, spawn, wait_for):
+    parent = spawn(
+        """
+        import os, shmctx, sys
+        store = shmctx.open(sys.argv[1], db=sys.argv[2], ring_size=1 << 16)
+        store.put("x", durable=True)
+        if os.fork():
+            print(os.getpid(), flush=True)
+            os.kill(os.getpid(), 9)
+        ref = store.put("from the child", durable=True)
+        print(ref, flush=True)
+        sys.stdin.read()
+        store.close()
+        os._exit(0)
+        """,
+        stores.name,
+        stores.database,
+    )
+    lines = [parent.line(), parent.line()]
+    ref = next(line for line in lines if line.startswith("ctx_"))
+
+    with stores.attach() as agent:
+        assert agent.stats()["leader"]["pid"] != int(next(line for line in lines if line.isdigit()))
+        assert agent[ref].event_name == "from the child"
+        assert agent.stats()["counters"]["failovers"] == 1
+        parent.stdin.close()
+        wait_for(lambda: not agent.stats()["leader"]["alive"])
+
+
+def test_forking_while_threads_put_and_drain(stores):
+    """The child's copy of SQLite and of the append lock must be usable, whatever the parent's threads were doing."""
+    store = stores.open(1 << 20)
+    cold = store.put("first")
+    done = threading.Event()
+
+    def work():
+        while not done.is_set():
+            store.put("busy", _data="y" * 100)
+            store.query(event_name="first", limit=1)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        codes = [in_child(lambda: store[cold] and store[store.put("child")] and store.query(limit=1), 20) for _ in range(40)]
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert codes == [0] * 40
+    assert len(store.query(event_name="child")) == 40
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_store_goes_to_a_new_process_by_its_name(stores, method):
+    store = stores.open()
+    process = multiprocessing.get_context(method).Process(target=shmctx.Store.put, args=(store, "spawned"))
+    process.start()
+    process.join(30)
+
+    assert process.exitcode == 0
+    assert [context.event_name for context in store.values()] == ["spawned"]
+    process.close()
+    if method == "forkserver":
+        multiprocessing.forkserver._forkserver._stop()  # it would outlive the tests
+
+
+def test_many_threads_share_one_store(stores):
+    store = stores.open(1 << 20)
+    refs = [[] for _ in range(8)]
+    errors = []
+
+    def work(own):
+        try:
+            with store.span("thread") as root:
+                for number in range(200):
+                    own.append(store.put("step", _n=number))
+                    assert store[own[number // 2]].parent_ref == root.ref
+        except BaseException as error:  # noqa: BLE001
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(own,)) for own in refs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    everything = sum(refs, [])
+    assert len(set(everything)) == 1600
+    assert all([store[ref].custom["_n"] for ref in own] == list(range(200)) for own in refs)
+    assert store.stats()["counters"]["puts"] == 1608
+
+
+@pytest.mark.parametrize("ending", ["pass", "sys.exit(0)", "raise SystemExit(0)", "store2 = shmctx.attach(sys.argv[1])"])
+def test_an_interpreter_that_ends_without_close_drains_and_ends(stores, spawn, ending):
+    process = spawn(
+        f"""
+        import shmctx, sys
+        store = shmctx.open(sys.argv[1], db=sys.argv[2], ring_size=1 << 16)
+        refs = [store.put("x") for _ in range(100)]
+        print(refs[-1], flush=True)
+        {ending}
+        """,
+        stores.name,
+        stores.database,
+    )
+    ref = process.line()
+    process.finish()
+
+    with stores.attach() as store:
+        assert store.stats()["lag_bytes"] == 0
+        assert stores.cold(store, ref) == store[ref]
+        assert store.stats()["participants"] == 1  # its slot was given back
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_ends_the_interpreter_loses_nothing(stores, spawn, number):
+    process = spawn(
+        """
+        import shmctx, signal, sys
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        store = shmctx.open(sys.argv[1], db=sys.argv[2], ring_size=1 << 16)
+        print(store.put("x"), flush=True)
+        try:
+            while True:
+                store.put("busy")
+        except KeyboardInterrupt:
+            sys.exit(130)
+        """,
+        stores.name,
+        stores.database,
+    )
+    ref = process.line()
+    process.send_signal(number)
+    process.finish(128 + number)
+
+    with stores.attach() as store:
+        assert store[ref].event_name == "x"
+        assert store.stats()["lag_bytes"] == 0
+
+
+def test_exec_closes_every_descriptor(stores):
+    store = stores.open(1 << 16)
+    ref = store.put("x", durable=True)
+    assert store.query(event_name="x")[0].ref == ref  # a database connection is open
+    pid = os.fork()
+    if not pid:
+        show = f"ls -l /proc/self/fd | grep -E '{stores.name}|contexts' && exit 1 || exit 0"
+        os.execv("/bin/sh", ["sh", "-c", show])
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_a_segment_s_pages_stay_out_of_core_files(stores):
+    stores.open(1 << 16)
+    stores.attach()
+    with open("/proc/self/smaps") as smaps:
+        maps = smaps.read().split("VmFlags:")
+    flags = [after.partition("\n")[0].split() for before, after in itertools.pairwise(maps) if stores.name in before]
+
+    assert len(flags) >= 2
+    assert all("dd" in flag for flag in flags)
+
+
+def test_a_handle_whose_name_was_removed_goes_on(stores):
+    store = stores.leaderless()
+    ref = store.put("x")
+    shmctx.unlink(stores.name)
+
+    assert store[ref].event_name == "x"
+    assert store[store.put("y")].event_name == "y"
+    assert [pid for pid, _ in segments.orphans(stores.name)] == [os.getpid()]
