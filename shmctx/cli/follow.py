@@ -11,10 +11,8 @@ from shmctx.cli.main import HELP_OPTIONS, INTERRUPTED, complain, examples
 from shmctx.cli.render import CONTEXTS, Form, Output, with_output
 from shmctx.cli.stores import View, optional_name, view
 from shmctx.context import Context
-from shmctx.errors import ColdError, RecordDamaged, SegmentError, SegmentMismatch
-from shmctx.hot import segment as segments
+from shmctx.errors import ColdError, RecordDamaged
 from shmctx.hot._core import CONTEXT, FIRST_POSITION, Ring
-from shmctx.hot.segment import Segment
 
 _LOOK_AROUND = 1.0  # seconds between looks at the segment's name and at whoever reads our output
 _RECORDS, _BYTES = 1024, 4 << 20  # of one scan, at most
@@ -115,9 +113,7 @@ def following(found: View, position: int) -> Iterator[list[int]]:
         elif not ring.wait_head(head, _LOOK_AROUND):
             if _nobody_reads():
                 raise BrokenPipeError
-            successor = None if attachment.segment.is_current() else _successor(attachment.segment)
-            if successor is not None:
-                attachment.replace_segment(successor)
+            if attachment.refresh():
                 found.renew()
 
 
@@ -126,14 +122,3 @@ def _nobody_reads() -> bool:
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)  # errors are always reported
     return any(event & select.POLLERR for _, event in poll.poll(0))
-
-
-def _successor(old: Segment) -> Segment | None:
-    """The segment that has the name now, or None as long as there is none that can be used."""
-    try:
-        successor = segments.attach(old.name)
-    except SegmentError:
-        return None
-    if successor.header["store_id"] != old.header["store_id"]:
-        raise SegmentMismatch(f"The name {old.name!r} now leads to another store.", hint="shmctx ls")
-    return successor

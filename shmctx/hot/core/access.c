@@ -121,12 +121,31 @@ static PyObject *take_payload(RingObject *self, const shx_view *view, shx_status
 static PyObject *take_context(RingObject *self, PyObject *ref, shx_view *view) {
     uint64_t position;
     if (!ref_of_store(ref, self->ref_prefix, self->ring.store_id, &position)) return NULL;
-    /* Header and payload are neighbours, both likely far from any cache: ask for the second before waiting for the
-     * first. */
     __builtin_prefetch(shx_slot(&self->ring, position) + 1);
     shx_status status = shx_look(&self->ring, position, view);
     if (status != SHX_OK || view->kind != SHX_CONTEXT) return NULL;
     return take_payload(self, view, &status);
+}
+
+/* The same into a bytes object that is used again and again: nobody but the decoder sees it, and it keeps nothing of
+ * it. Away while in use, so that code which a decode may run (a finaliser) gets another one. */
+static PyObject *borrow_context(RingObject *self, PyObject *ref, shx_view *view) {
+    uint64_t position;
+    PyObject *payload = self->scratch;
+    if (!payload) return take_context(self, ref, view);
+    if (!ref_of_store(ref, self->ref_prefix, self->ring.store_id, &position)) return NULL;
+    shx_status status = shx_fetch(&self->ring, position, view, PyBytes_AS_STRING(payload), SCRATCH_ROOM);
+    if (status == SHX_TOO_LARGE) return take_context(self, ref, view);
+    if (status != SHX_OK || view->kind != SHX_CONTEXT) return NULL;
+    PyBytes_AS_STRING(payload)[view->size] = 0;
+    Py_SET_SIZE(payload, (Py_ssize_t)view->size);
+    self->scratch = NULL;
+    return Py_NewRef(payload);
+}
+
+static void give_back(RingObject *self, PyObject *payload) {
+    if (payload == self->scratch_owned && Py_REFCNT(payload) == 2) self->scratch = payload;
+    Py_DECREF(payload);
 }
 
 PyObject *ring_read(PyObject *object, PyObject *ref) {
@@ -170,16 +189,14 @@ PyObject *ring_get(PyObject *object, PyObject *const *args, Py_ssize_t count) {
         return NULL;
     }
     shx_view view;
-    PyObject *payload = take_context(self, args[0], &view);
-    if (payload && !view.annotated) {
-        PyObject *context = decode_context(self, payload, args[0], view.time_ns);
-        Py_DECREF(payload);
+    PyObject *payload = borrow_context(self, args[0], &view);
+    if (payload) {
+        PyObject *context = view.annotated ? NULL : decode_context(self, payload, args[0], view.time_ns);
+        give_back(self, payload);
         if (context) {
             shx_count(&self->ring, SHX_HOT_HITS, 1);
             return context;
         }
-    } else {
-        Py_XDECREF(payload);
     }
     if (PyErr_Occurred()) {
         /* Bytes that pass their checksum and are no context: the cold side may still know the ref. */

@@ -12,6 +12,7 @@
 #endif
 
 #define REF_LENGTH 20
+#define SCRATCH_ROOM 512 /* bytes */
 #define REF_PREFIX 8 /* characters that all refs of a store share */
 
 typedef struct {
@@ -27,6 +28,8 @@ typedef struct {
     PyTypeObject *context;   /* what decode returns */
     Py_ssize_t ref_offset;   /* of Context.ref and Context.time_ns in the object: they are not in the payload */
     Py_ssize_t time_offset;
+    PyObject *scratch_owned; /* a bytes object for payloads on their way to decode ... */
+    PyObject *scratch;       /* ... and whether it is free: the same object, or NULL while in use */
     PyObject *miss;          /* (ref, default) -> Context: the way to the cold side */
 } RingObject;
 

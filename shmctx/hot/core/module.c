@@ -150,6 +150,8 @@ static int ring_clear(PyObject *object) {
     RingObject *self = (RingObject *)object;
     Py_CLEAR(self->decode);
     Py_CLEAR(self->context);
+    self->scratch = NULL;
+    Py_CLEAR(self->scratch_owned);
     Py_CLEAR(self->miss);
     return 0;
 }
@@ -183,7 +185,10 @@ static PyObject *ring_bind(PyObject *object, PyObject *args) {
     Py_ssize_t ref_offset = slot_offset((PyTypeObject *)type, ref_slot);
     Py_ssize_t time_offset = slot_offset((PyTypeObject *)type, time_slot);
     if (ref_offset < 0 || time_offset < 0) return NULL;
+    PyObject *scratch = PyBytes_FromStringAndSize(NULL, SCRATCH_ROOM);
+    if (!scratch) return NULL;
     ring_clear(object);
+    self->scratch = self->scratch_owned = scratch;
     self->decode = Py_NewRef(decode);
     self->context = (PyTypeObject *)Py_NewRef(type);
     self->miss = Py_NewRef(miss);

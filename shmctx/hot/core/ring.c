@@ -167,12 +167,24 @@ static bool valid_draft(const shx_ring *ring, const shx_draft *draft) {
     return ring->writable && draft->kind > SHX_PADDING && draft->kind <= SHX_LAST_KIND;
 }
 
+/* Ask for the memory that the lock's holder will write, so that cache misses and page faults happen out here. Where
+ * `head` will be is only a guess; a wrong one costs nothing but time. */
+static void warm_up(const shx_ring *ring, const shx_draft *draft) {
+    uint64_t head = load(&ring->control->writer.head);
+    uint64_t need = granules_of(draft->size);
+    for (uint64_t i = 0; i < need && i < SHX_WORDS; i++) __builtin_prefetch(shx_slot(ring, head + i), 1);
+    for (unsigned i = 0; i < SHX_LINKS; i++)
+        if ((draft->links & ~draft->self) >> i & 1) __builtin_prefetch((const void *)bucket_of(ring, i, draft->tag[i]), 1);
+    /* A prefetch does not fault a page in: once a page, load from the next one. */
+    const uint64_t page = SHX_PAGE / SHX_GRANULE;
+    if ((head & (page - 1)) < need) load(&shx_slot(ring, head + page)->stamp);
+}
+
 shx_status shx_append(shx_ring *ring, const shx_draft *draft, const struct timespec *deadline, uint64_t *position) {
     if (!valid_draft(ring, draft)) return SHX_INVALID;
     if (draft->size > SHX_MAX_PAYLOAD || granules_of(draft->size) > ring->capacity / 4) return SHX_TOO_LARGE;
     uint32_t crc = shx_crc_bytes(SHX_CRC_START, draft->payload, draft->size);
-    for (unsigned i = 0; i < SHX_LINKS; i++)
-        if ((draft->links & ~draft->self) >> i & 1) __builtin_prefetch((const void *)bucket_of(ring, i, draft->tag[i]), 1);
+    warm_up(ring, draft);
 
     shx_status status = shx_lock_enter(ring, deadline);
     if (status != SHX_OK) return status;
@@ -252,13 +264,13 @@ bool shx_live(const shx_ring *ring, uint64_t position) {
     return position < reserved && reserved - position <= span && position >= load(&ring->control->tail);
 }
 
-static bool sane_size(const shx_ring *ring, uint64_t position, uint64_t granules) {
+static inline bool sane_size(const shx_ring *ring, uint64_t position, uint64_t granules) {
     /* Records do not cross the end of the ring, so the copy below stays inside the map. */
     return granules <= ring->capacity - (position & (ring->capacity - 1));
 }
 
 /* The header at a slot whose stamp names `position`; false if its size cannot be. */
-static bool parse(const shx_ring *ring, const shx_record *record, uint64_t position, uint64_t stamp, shx_view *view) {
+static inline bool parse(const shx_ring *ring, const shx_record *record, uint64_t position, uint64_t stamp, shx_view *view) {
     uint64_t size_crc = load(&record->size_crc);
     view->position = position;
     view->time_ns = load(&record->time_ns);
@@ -284,7 +296,7 @@ shx_status shx_look(const shx_ring *ring, uint64_t position, shx_view *view) {
 }
 
 /* Copy the payload and say whether it fits the checksum. */
-static bool copy_checked(const shx_ring *ring, const shx_view *view, void *payload) {
+static inline bool copy_checked(const shx_ring *ring, const shx_view *view, void *payload) {
     const _Atomic uint64_t *words = (const _Atomic uint64_t *)(shx_slot(ring, view->position) + 1);
     unsigned char *out = payload;
     uint32_t crc = SHX_CRC_START;
@@ -310,6 +322,22 @@ shx_status shx_copy(const shx_ring *ring, const shx_view *view, void *payload) {
      * `reserved` in shx_live sees that record's claim and the copy is thrown away. */
     atomic_thread_fence(ACQUIRE);
     if (!shx_live(ring, view->position)) return SHX_MISS;
+    return whole ? SHX_OK : SHX_DAMAGED;
+}
+
+shx_status shx_fetch(const shx_ring *ring, uint64_t position, shx_view *view, void *payload, uint32_t room) {
+    const shx_record *record = shx_slot(ring, position);
+    /* Header and payload are neighbours, both likely far from any cache: ask for the second before waiting for the
+     * first. */
+    __builtin_prefetch(record + 1);
+    /* Acquire: as in shx_look. */
+    uint64_t stamp = atomic_load_explicit(&record->stamp, ACQUIRE);
+    if ((stamp & SHX_POSITION_MASK) != position || !parse(ring, record, position, stamp, view)) return SHX_MISS;
+    if (view->size > room) return SHX_TOO_LARGE;
+    bool whole = copy_checked(ring, view, payload);
+    /* Acquire fence: as in shx_copy. Nothing above needed the record to be live: a slot is always inside the map. */
+    atomic_thread_fence(ACQUIRE);
+    if (!shx_live(ring, position) || position >= load(&ring->control->writer.head)) return SHX_MISS;
     return whole ? SHX_OK : SHX_DAMAGED;
 }
 

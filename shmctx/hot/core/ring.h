@@ -110,6 +110,8 @@ void shx_place_end(shx_ring *ring);
 bool shx_live(const shx_ring *ring, uint64_t position);
 shx_status shx_look(const shx_ring *ring, uint64_t position, shx_view *view);
 shx_status shx_copy(const shx_ring *ring, const shx_view *view, void *payload);
+/* shx_look and shx_copy in one, for a reader that has room for the common sizes; SHX_TOO_LARGE sends it to those two. */
+shx_status shx_fetch(const shx_ring *ring, uint64_t position, shx_view *view, void *payload, uint32_t room);
 /* The first position >= `position` where a record starts, or `head`. Damaged stretches are passed over by testing every
  * granule for a stamp and checksum that fit. `scratch` holds SHX_MAX_PAYLOAD bytes at least. */
 uint64_t shx_resync(const shx_ring *ring, uint64_t position, void *scratch);
