@@ -17,22 +17,28 @@ RECORD_COLUMNS = (
     "user_id, tenant_id, environment, tags, error, error_type, error_message, response_ref, extra"
 )
 INSERT_RECORD = f"INSERT OR IGNORE INTO record ({RECORD_COLUMNS}) VALUES ({', '.join('?' * 20)})"
+PLAIN_COLUMNS = 11
+"""The columns that every context has; the others are optional."""
+INSERT_PLAIN = (
+    f"INSERT OR IGNORE INTO record ({', '.join(RECORD_COLUMNS.split(', ')[:PLAIN_COLUMNS])}) "
+    f"VALUES ({', '.join('?' * PLAIN_COLUMNS)})"
+)
 INSERT_SESSION = "INSERT OR IGNORE INTO session VALUES (?, ?, ?, ?, ?, ?)"
 INSERT_ANNOTATION = "INSERT OR IGNORE INTO annotation VALUES (?, ?, ?, ?)"
 INSERT_QUARANTINE = "INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?)"
+INSERTS = (INSERT_PLAIN, INSERT_RECORD, INSERT_SESSION, INSERT_ANNOTATION)
 
-_PLAIN = (None,) * 9
 _JSON_COLUMNS = frozenset({"tags", "error"})
 _json = msgspec.json.Encoder().encode
 _from_json = msgspec.json.Decoder().decode
 
 
 def record_row(position: int, time_ns: int, payload: bytes, intern: Callable[[str], int]) -> Row:
-    """The row of a context. Raises msgspec.DecodeError for bytes that are none."""
+    """The row of a context: PLAIN_COLUMNS, or all of them. Raises msgspec.DecodeError for bytes that are none."""
     context = records.decode_context(payload)
     parent, correlation, root, event = _identities(context, position)
     agent, client = context.agent_id, context.client_id
-    return (
+    row = (
         position,
         time_ns,
         intern(context.event_name),
@@ -44,8 +50,8 @@ def record_row(position: int, time_ns: int, payload: bytes, intern: Callable[[st
         None if agent is None else intern(agent),
         None if client is None else intern(client),
         context.session_position,
-        *(_PLAIN if context.more is None else _optional_columns(context.more)),
     )
+    return row if context.more is None else row + _optional_columns(context.more)
 
 
 def _identities(context: Context, position: int) -> tuple[Any, Any, Any, Any]:

@@ -10,24 +10,23 @@ import heapq
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
 
 from shmctx.cold import Batch, Cursor, rows, schema
+from shmctx.cold.insert import Inserter
 from shmctx.errors import ColdMismatch, ColdUnavailable, LeadershipLost
 from shmctx.forks import fork_gate
-from shmctx.hot._core import ANNOTATION, CONTEXT, FIRST_POSITION, SESSION
+from shmctx.hot._core import FIRST_POSITION
 from shmctx.hot.shapes import RecordTuple
 
 BUSY_TIMEOUT = 2.0
 """Seconds to wait for a lock that a foreign tool holds on the database."""
 CHECKPOINT_BYTES = 8 << 20
 """Write-ahead log that is worth a checkpoint while the drain is busy."""
-MAX_INTERNED = 200_000
-"""Texts whose ids the writer remembers."""
 
 _HINTS = (
     ("locked", "Another program holds a lock on the database; the drain tries again by itself."),
@@ -59,7 +58,6 @@ class SqliteWriter:
         schema.check_engine()
         self.path = path
         self._wal_limit = wal_limit
-        self._texts: dict[str, int] = {}
         self._epoch = 0
         _create_private(path)
         with translated(str(path)):
@@ -69,6 +67,7 @@ class SqliteWriter:
             schema.check_version(self._db, str(path))
             self._configure()
             schema.migrate(self._db, str(path))
+        self._inserter = Inserter(self._db)
         self._inode = path.stat().st_ino
 
     def _configure(self) -> None:
@@ -129,13 +128,10 @@ class SqliteWriter:
         try:
             with translated(str(self.path)), self._transaction():
                 self._advance(batch.start, batch.end)
-                self._insert(batch.records)
-                self._db.executemany(
-                    rows.INSERT_QUARANTINE,
-                    [(start, 0, "damaged in the ring", raw) for start, _, raw in batch.damaged],
-                )
+                self._inserter.insert(batch.records)
+                self._inserter.quarantine([(start, 0, "damaged in the ring", raw) for start, _, raw in batch.damaged])
         except BaseException:
-            self._texts.clear()  # ids from a transaction that was rolled back
+            self._inserter.forget()  # ids from a transaction that was rolled back
             raise
 
     def _advance(self, start: int, end: int) -> None:
@@ -152,59 +148,11 @@ class SqliteWriter:
         try:
             with translated(str(self.path)), self._transaction():
                 before = self._db.execute(count).fetchone()[0]
-                self._insert(list(records))
+                self._inserter.insert(list(records))
                 return int(self._db.execute(count).fetchone()[0] - before)
         except BaseException:
-            self._texts.clear()
+            self._inserter.forget()
             raise
-
-    def _insert(self, records: Sequence[RecordTuple]) -> None:
-        contexts: list[rows.Row] = []
-        sessions: list[rows.Row] = []
-        annotations: list[rows.Row] = []
-        rejected: list[rows.Row] = []
-        for position, kind, _, time_ns, payload in records:
-            try:
-                if kind == CONTEXT:
-                    contexts.append(rows.record_row(position, time_ns, payload, self._intern))
-                elif kind == SESSION:
-                    sessions.append(rows.session_row(position, payload))
-                elif kind == ANNOTATION:
-                    annotations.append(rows.annotation_row(position, time_ns, payload))
-                else:
-                    rejected.append((position, kind, "unknown kind of record", payload))
-            except (msgspec.MsgspecError, ValueError, TypeError) as error:
-                rejected.append((position, kind, str(error), payload))
-        self._insert_rows(rows.INSERT_RECORD, contexts, records, rejected)
-        self._insert_rows(rows.INSERT_SESSION, sessions, records, rejected)
-        self._insert_rows(rows.INSERT_ANNOTATION, annotations, records, rejected)
-        self._db.executemany(rows.INSERT_QUARANTINE, rejected)
-
-    def _insert_rows(
-        self, sql: str, found: list[rows.Row], records: Sequence[RecordTuple], rejected: list[rows.Row]
-    ) -> None:
-        """Insert rows; one that holds a number beyond SQLite's 64 bits is rejected instead of holding up the others."""
-        with contextlib.suppress(OverflowError):
-            self._db.executemany(sql, found)
-            return
-        sources = {record[0]: record for record in records}
-        for row in found:
-            try:
-                self._db.execute(sql, row)
-            except OverflowError as error:
-                _, kind, _, _, payload = sources[row[0]]
-                rejected.append((row[0], kind, str(error), payload))
-
-    def _intern(self, text: str) -> int:
-        """The id of a text, stored now if it is new. Looked up inside the caller's transaction."""
-        number = self._texts.get(text)
-        if number is None:
-            self._db.execute("INSERT OR IGNORE INTO text (value) VALUES (?)", (text,))
-            number = int(self._db.execute("SELECT id FROM text WHERE value = ?", (text,)).fetchone()[0])
-            if len(self._texts) >= MAX_INTERNED:
-                self._texts.clear()
-            self._texts[text] = number
-        return number
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
