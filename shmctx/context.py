@@ -10,15 +10,19 @@ A stored context is a msgpack array of this Struct's fields up to `more`; whatev
 - the time lies in the record's header, and the ref is the address it was read from.
 """
 
-from typing import Any, Protocol, Self, cast
+from typing import Annotated, Any, Protocol, Self, cast
 from weakref import WeakSet
 
 import msgspec
+from msgspec import Meta
 
 from shmctx.refs import make_ref, native_id, parse_ref
 
 Identity = int | str
 """A native record's position, or the id somebody brought."""
+
+Position = Annotated[int, Meta(ge=0, lt=1 << 56)]
+"""Granules since the store began. The decoder refuses what is out of range, so no reader need look again."""
 
 HEX_PARENT, HEX_CORRELATION, HEX_ROOT, HEX_EVENT, ROOT_IS_PARENT, CLIENT_IS_AGENT = 1, 2, 4, 8, 16, 32
 
@@ -67,15 +71,15 @@ class Context(msgspec.Struct, frozen=True, array_like=True, gc=False, eq=False):
     """
 
     event_name: str
-    depth: int = 0
-    parent: int | str | None = None
-    correlation: int | str | None = None
+    depth: Annotated[int, Meta(ge=0, lt=1 << 32)] = 0
+    parent: Position | str | None = None
+    correlation: Position | str | None = None
     agent_id: str | None = None
     client: str | None = None
-    session_position: int | None = None
-    form: int = 0
-    event: int | str | None = None
-    root: int | str | None = None
+    session_position: Position | None = None
+    form: Annotated[int, Meta(ge=0, lt=64)] = 0
+    event: Position | str | None = None
+    root: Position | str | None = None
     more: dict[str, Any] | None = None
     ref: str = ""
     time_ns: int = 0
@@ -281,4 +285,4 @@ class Context(msgspec.Struct, frozen=True, array_like=True, gc=False, eq=False):
 
 
 def _unpack(stored: int | str, is_hex: int, prefix: str) -> Identity:
-    return f"{prefix}{stored:08x}" if is_hex else stored
+    return f"{prefix}{stored:08x}" if is_hex and isinstance(stored, int) else stored

@@ -8,8 +8,6 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any, cast
 
-import msgspec
-
 from shmctx import records
 from shmctx.cold import ColdReader, Query
 from shmctx.context import Context
@@ -134,7 +132,7 @@ class Finder:
             return None
         try:
             context = records.decode_context(payload)
-        except msgspec.MsgspecError:
+        except records.NOT_DECODABLE:
             return None
         return context.placed(make_ref(self._store_id, position), time_ns)
 
@@ -157,7 +155,7 @@ class Finder:
                 if record is None or record[1] != ANNOTATION:
                     continue
                 annotation = records.decode_annotation(record[4])
-            except (RecordDamaged, msgspec.MsgspecError):
+            except (RecordDamaged, *records.NOT_DECODABLE):
                 continue
             if annotation.target == target:
                 found[position] = annotation.fields
@@ -166,7 +164,10 @@ class Finder:
     def session(self, position: int) -> dict[str, Any] | None:
         """The session data in the record at a position: a new dict each time, so that nobody changes another's."""
         payload = self._sessions.get(position) or self._read_session(position)
-        return None if payload is None else records.decode_session(payload)
+        try:
+            return None if payload is None else records.decode_session(payload)
+        except records.NOT_DECODABLE:
+            return None
 
     def _read_session(self, position: int) -> bytes | None:
         record = self._ring.record(position)

@@ -13,6 +13,9 @@ from shmctx.errors import InvalidField
 
 _HEX_ID = re.compile(r"(evt_|corr_)([0-9a-f]{8})")
 encode = msgspec.msgpack.Encoder().encode
+NOT_DECODABLE = (msgspec.MsgspecError, UnicodeDecodeError)
+"""What decoding raises for bytes that are no record, whatever their checksum says."""
+
 decode_context = msgspec.msgpack.Decoder(Context).decode
 
 MAX_DEPTH_OF_VALUES = 32
@@ -146,7 +149,7 @@ def decode_session(payload: bytes) -> dict[str, Any]:
 class Annotation(msgspec.Struct, array_like=True, frozen=True):
     """What became known later about the context at `target`: fields as in Context.more."""
 
-    target: int
+    target: ctx.Position
     fields: dict[str, Any]
 
 

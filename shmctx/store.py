@@ -300,6 +300,7 @@ class Store(Mapping[str, Context]):
         """Detach this process. What it leads is drained first; the segment stays. Idempotent."""
         forget_source(self.store_id, self)
         self._attachment.close()
+        self._attachment.ring.unbind()
         self._finder = cast(Finder, _Closed())
         self._ring = cast(Ring, self._finder)
         self.get = self.get_bytes = self._append = _closed  # type: ignore[method-assign]

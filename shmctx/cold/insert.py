@@ -9,11 +9,10 @@ import sqlite3
 from collections.abc import Sequence
 from itertools import chain
 
-import msgspec
-
 from shmctx.cold import rows
 from shmctx.hot._core import ANNOTATION, CONTEXT, SESSION
 from shmctx.hot.shapes import RecordTuple
+from shmctx.records import NOT_DECODABLE
 
 ROWS_PER_STATEMENT = 64
 MAX_INTERNED = 200_000
@@ -48,7 +47,7 @@ class Inserter:
                     annotations.append(rows.annotation_row(position, time_ns, payload))
                 else:
                     rejected.append((position, kind, "unknown kind of record", payload))
-            except (msgspec.MsgspecError, ValueError, TypeError) as error:
+            except (*NOT_DECODABLE, ValueError, TypeError) as error:
                 rejected.append((position, kind, str(error), payload))
         for sql, found in tables.items():
             self._insert_rows(sql, found, records, rejected)

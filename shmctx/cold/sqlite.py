@@ -100,16 +100,20 @@ class SqliteWriter:
         cursor = self.cursor()
         if cursor is None:
             raise ColdMismatch(f"{self.path} belongs to no store yet.")
-        if cursor.store_id != store_id:
-            raise ColdMismatch(
-                f"{self.path} belongs to store {cursor.store_id:06x}, the segment to store {store_id:06x}.",
-                hint="Name the database that the segment was made with (`shmctx ls` shows it).",
-            )
+        self.check_store(cursor, store_id)
         with translated(str(self.path)), self._transaction():
             self._db.execute("UPDATE store SET epoch = epoch + 1")
         cursor = msgspec.structs.replace(cursor, epoch=cursor.epoch + 1)
         self._epoch = cursor.epoch
         return cursor
+
+    def check_store(self, cursor: Cursor, store_id: int) -> None:
+        """Raise ColdMismatch where the database belongs to another store."""
+        if cursor.store_id != store_id:
+            raise ColdMismatch(
+                f"{self.path} belongs to store {cursor.store_id:06x}, the segment to store {store_id:06x}.",
+                hint="Name the database that the segment was made with (`shmctx ls` shows it).",
+            )
 
     def begin_generation(self, *, generation: int, capacity: int, position: int) -> None:
         """See ColdWriter."""

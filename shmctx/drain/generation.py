@@ -26,6 +26,7 @@ def align(writer: SqliteWriter, segment: Segment) -> Cursor:
         writer.create_store(store_id=header["store_id"], position=oldest(segment.ring))
         cursor = writer.cursor()
         assert cursor is not None
+    writer.check_store(cursor, header["store_id"])
     # A database may be ahead of its segment's `drained`, never of what the segment has claimed, and not of the start
     # of a segment that came after it.
     limit = segment.ring.positions()[0] if cursor.generation == header["generation"] else header["base"]

@@ -157,8 +157,12 @@ class Leader:
             self._writer = None
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the database, and say in the segment that this process drains no more."""
         self._close_writer()
+        ring = self._host.segment.ring
+        note = ring.leader()
+        if note["pid"] == os.getpid():
+            ring.set_leader(0, 0, note["epoch"], False)  # noqa: FBT003
 
 
 def read_batch(segment: Segment, position: int, settings: Settings) -> Batch:

@@ -59,6 +59,7 @@ class Ring:
         miss: Callable[[str, Any], Any],
         /,
     ) -> None: ...
+    def unbind(self) -> None: ...
     def append(
         self,
         kind: int,

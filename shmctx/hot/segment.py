@@ -4,6 +4,7 @@ The only importer of posix_ipc. `multiprocessing.shared_memory` is not used: its
 other processes still use (cpython issue 82300).
 """
 
+import contextlib
 import errno
 import os
 import re
@@ -101,7 +102,7 @@ def create(
     temporary = f"/{_PREFIX}{name}~{os.getpid()}.{time.monotonic_ns()}"
     capacity = capacity_for(ring_size)
     device, inode = process.pid_namespace()
-    shm = posix_ipc.SharedMemory(temporary, posix_ipc.O_CREX, mode=0o600, size=0)
+    shm = _new_file(temporary)
     try:
         os.fchmod(shm.fd, 0o600)
         _allocate(shm.fd, _core.segment_size(capacity))
@@ -132,6 +133,15 @@ def create(
     finally:
         shm.close_fd()
         posix_ipc.unlink_shared_memory(temporary)
+
+
+def _new_file(temporary: str) -> posix_ipc.SharedMemory:
+    try:
+        return posix_ipc.SharedMemory(temporary, posix_ipc.O_CREX, mode=0o600, size=0)
+    except (OSError, posix_ipc.Error) as error:
+        raise SegmentError(
+            f"A segment cannot be made in {SHM}: {error}.", hint=f"Mount a tmpfs on {SHM} that this user may write."
+        ) from None
 
 
 def _reopen(name: str, fd: int) -> int:
@@ -169,7 +179,8 @@ def attach(name: str, *, writable: bool = True) -> Segment:
 def open_checked(name: str, flags: int) -> int:
     """A descriptor of the segment's file, which belongs to this user alone. Raises SegmentMissing, SegmentMismatch."""
     try:
-        fd = os.open(path_of(name), flags | os.O_NOFOLLOW | os.O_CLOEXEC)
+        # NONBLOCK: anybody can put a FIFO into /dev/shm, and opening one would wait for ever.
+        fd = os.open(path_of(name), flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         raise SegmentMissing(f"There is no segment {name!r}.") from None
     except PermissionError:
@@ -177,30 +188,36 @@ def open_checked(name: str, flags: int) -> int:
             f"The segment {name!r} belongs to another user.", hint="A segment is for the user who made it."
         ) from None
     except OSError as error:
-        raise SegmentMismatch(f"The segment {name!r} cannot be opened: {error.strerror}.") from None
+        kind = SegmentError if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM) else SegmentMismatch
+        hint = "Close what is not needed, or raise the limit (ulimit -n)." if kind is SegmentError else _not_ours(name)
+        raise kind(f"The segment {name!r} cannot be opened: {error.strerror}.", hint=hint) from None
     try:
         _check_file(name, fd)
-    except SegmentError:
+    except SegmentError as error:
         os.close(fd)
+        error.hint = error.hint or _not_ours(name)
         raise
     return fd
+
+
+def _not_ours(name: str) -> str:
+    return f"End its processes and `shmctx unlink {name}`, or choose another name; a database keeps what it has."
 
 
 def adopt(name: str, fd: int, *, writable: bool = True) -> Segment:
     """Check everything about an open descriptor, then map it. Owns `fd` from here on."""
     try:
         _check_file(name, fd)
-        segment = Segment(name, fd, Ring(fd, writable))
+        ring = Ring(fd, writable)
+        _check_origin(name, ring.header())
     except SegmentError as error:
         os.close(fd)
-        if not error.hint:
-            error.hint = f"End the processes that use it, then `shmctx unlink {name}`; the database keeps what it has."
+        error.hint = error.hint or _not_ours(name)
         raise
     except BaseException:
         os.close(fd)
         raise
-    _check_origin(segment)
-    return segment
+    return Segment(name, fd, ring)
 
 
 def _check_file(name: str, fd: int) -> None:
@@ -216,19 +233,18 @@ def _check_file(name: str, fd: int) -> None:
         )
 
 
-def _check_origin(segment: Segment) -> None:
-    header = segment.header
-    if header["name"] != segment.name:
-        raise SegmentMismatch(f"The segment named {segment.name!r} says that its name is {header['name']!r}.")
+def _check_origin(name: str, header: Header) -> None:
+    if header["name"] != name:
+        raise SegmentMismatch(f"The segment named {name!r} says that its name is {header['name']!r}.")
     if header["uid"] != os.geteuid():
-        raise SegmentMismatch(f"The segment {segment.name!r} was made by uid {header['uid']}.")
+        raise SegmentMismatch(f"The segment {name!r} was made by uid {header['uid']}.")
     if (header["pid_namespace_device"], header["pid_namespace_inode"]) != process.pid_namespace():
         raise SegmentMismatch(
-            f"The segment {segment.name!r} was made in another PID namespace: its lock does not exclude across them.",
+            f"The segment {name!r} was made in another PID namespace: its lock does not exclude across them.",
             hint="Run both in one PID namespace (docker run --pid, shareProcessNamespace), or use two stores.",
         )
     if header["boot_id"] != process.boot_id():
-        raise SegmentMismatch(f"The segment {segment.name!r} is of another boot of this machine.")
+        raise SegmentMismatch(f"The segment {name!r} is of another boot of this machine.")
 
 
 def unlink(name: str) -> None:
@@ -275,11 +291,7 @@ def orphans(name: str) -> list[tuple[int, Segment]]:
     for directory in Path("/proc").iterdir():
         if not directory.name.isdigit():
             continue
-        try:
-            links = [entry for entry in (directory / "fd").iterdir() if os.readlink(entry) == target]
-        except OSError:
-            continue  # another user's process, or one that has just ended
-        for link in links:
+        for link in _links_to(directory / "fd", target):
             try:
                 fd = os.open(link, os.O_RDWR | os.O_CLOEXEC)
                 inode = os.fstat(fd).st_ino
@@ -288,5 +300,17 @@ def orphans(name: str) -> list[tuple[int, Segment]]:
                     continue
                 found[inode] = int(directory.name), adopt(name, fd)
             except (OSError, SegmentError):
-                continue
+                continue  # closed meanwhile, or nothing that can be read
     return list(found.values())
+
+
+def _links_to(directory: Path, target: str) -> list[Path]:
+    links = []
+    try:
+        for entry in directory.iterdir():
+            with contextlib.suppress(OSError):  # closed meanwhile; this listing's own descriptor, for one
+                if os.readlink(entry) == target:
+                    links.append(entry)
+    except OSError:
+        pass  # another user's process, or one that has just ended
+    return links

@@ -169,7 +169,9 @@ static void set_slot(PyObject *context, Py_ssize_t offset, PyObject *value) {
 /* A Context is frozen, and its ref and time are not in its payload: they are set here, before anybody else has seen the
  * object. */
 static PyObject *decode_context(RingObject *self, PyObject *payload, PyObject *ref, uint64_t time_ns) {
-    PyObject *context = PyObject_CallOneArg(self->decode, payload);
+    PyObject *decode = Py_NewRef(self->decode); /* a close() in another thread may unbind meanwhile */
+    PyObject *context = PyObject_CallOneArg(decode, payload);
+    Py_DECREF(decode);
     if (!context) return NULL;
     PyObject *time = Py_TYPE(context) == self->context ? PyLong_FromUnsignedLongLong(time_ns) : NULL;
     if (!time) {
@@ -184,10 +186,11 @@ static PyObject *decode_context(RingObject *self, PyObject *payload, PyObject *r
 
 PyObject *ring_get(PyObject *object, PyObject *const *args, Py_ssize_t count) {
     RingObject *self = (RingObject *)object;
-    if ((count != 1 && count != 2) || !self->decode) {
-        PyErr_SetString(PyExc_TypeError, "get(ref, default=None), after bind()");
+    if (count != 1 && count != 2) {
+        PyErr_SetString(PyExc_TypeError, "get(ref, default=None)");
         return NULL;
     }
+    if (!self->decode) return raise_closed();
     shx_view view;
     PyObject *payload = borrow_context(self, args[0], &view);
     if (payload) {
@@ -204,7 +207,11 @@ PyObject *ring_get(PyObject *object, PyObject *const *args, Py_ssize_t count) {
         PyErr_Clear();
     }
     PyObject *miss[2] = {args[0], count == 2 ? args[1] : Py_None};
-    return PyObject_Vectorcall(self->miss, miss, 2, NULL);
+    if (!self->miss) return raise_closed();
+    PyObject *ask = Py_NewRef(self->miss);
+    PyObject *found = PyObject_Vectorcall(ask, miss, 2, NULL);
+    Py_DECREF(ask);
+    return found;
 }
 
 static PyObject *record_tuple(const shx_view *view, PyObject *payload) {

@@ -42,6 +42,7 @@ bool ref_parse(PyObject *ref, uint32_t *store_id, uint64_t *position);
 PyObject *ref_new(uint32_t store_id, uint64_t position);
 
 /* module.c */
+PyObject *raise_closed(void);
 PyObject *raise_status(shx_status status, const RingObject *self);
 
 /* access.c */

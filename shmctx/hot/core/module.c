@@ -39,6 +39,8 @@ static PyObject *raise_named(const char *name, const char *message) {
     return NULL;
 }
 
+PyObject *raise_closed(void) { return raise_named("StoreClosed", "The store was closed in this process."); }
+
 PyObject *raise_status(shx_status status, const RingObject *self) {
     (void)self;
     for (size_t i = 0; i < sizeof STATUS_ERRORS / sizeof *STATUS_ERRORS; i++)
@@ -197,6 +199,13 @@ static PyObject *ring_bind(PyObject *object, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+/* unbind(): forget what bind() was given, so that a closed store is no cycle. */
+static PyObject *ring_unbind(PyObject *object, PyObject *none) {
+    (void)none;
+    ring_clear(object);
+    Py_RETURN_NONE;
+}
+
 /* ---- module functions ---- */
 
 static PyObject *core_segment_size(PyObject *module, PyObject *capacity) {
@@ -275,6 +284,7 @@ static PyMethodDef RING_METHODS[] = {
     {"raw", (PyCFunction)(void (*)(void))ring_raw, METH_FASTCALL, NULL},
     {"find", (PyCFunction)(void (*)(void))ring_find, METH_FASTCALL, NULL},
     {"bind", ring_bind, METH_VARARGS, NULL},
+    {"unbind", ring_unbind, METH_NOARGS, NULL},
     {"from_bytes", ring_from_bytes, METH_O | METH_CLASS, NULL},
     CONTROL_METHODS,
     {NULL, NULL, 0, NULL},

@@ -330,6 +330,9 @@ shx_status shx_fetch(const shx_ring *ring, uint64_t position, shx_view *view, vo
     /* Header and payload are neighbours, both likely far from any cache: ask for the second before waiting for the
      * first. */
     __builtin_prefetch(record + 1);
+    /* Acquire, and first: as in shx_look. Were it loaded after the copy, a record whose writer died before the commit
+     * could be copied, then become padding, and `head` would pass it. */
+    if (position >= atomic_load_explicit(&ring->control->writer.head, ACQUIRE)) return SHX_MISS;
     /* Acquire: as in shx_look. */
     uint64_t stamp = atomic_load_explicit(&record->stamp, ACQUIRE);
     if ((stamp & SHX_POSITION_MASK) != position || !parse(ring, record, position, stamp, view)) return SHX_MISS;
@@ -337,7 +340,7 @@ shx_status shx_fetch(const shx_ring *ring, uint64_t position, shx_view *view, vo
     bool whole = copy_checked(ring, view, payload);
     /* Acquire fence: as in shx_copy. Nothing above needed the record to be live: a slot is always inside the map. */
     atomic_thread_fence(ACQUIRE);
-    if (!shx_live(ring, position) || position >= load(&ring->control->writer.head)) return SHX_MISS;
+    if (!shx_live(ring, position)) return SHX_MISS;
     return whole ? SHX_OK : SHX_DAMAGED;
 }
 
