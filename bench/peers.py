@@ -1,6 +1,7 @@
 """How much faster is reading shared memory than asking LMDB, redis or a manager process?"""
 
 import contextlib
+import importlib.util
 import random
 import shutil
 import socket
@@ -9,9 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-
-import lmdb
-import redis
 
 import shmctx
 from bench import stage
@@ -51,8 +49,13 @@ def measure(options: Options) -> list[Row]:
 
 
 @contextlib.contextmanager
-def lmdb_get(folder: Path, known: dict[str, bytes]) -> Iterator[Callable[[str], Any]]:
-    """The payloads in an LMDB of their own, under the refs."""
+def lmdb_get(folder: Path, known: dict[str, bytes]) -> Iterator[Callable[[str], Any] | None]:
+    """The payloads in an LMDB of their own, under the refs; None where it is not installed."""
+    if importlib.util.find_spec("lmdb") is None:
+        yield None
+        return
+    import lmdb
+
     with lmdb.open(str(folder / "lmdb-get"), map_size=256 * stage.MiB, sync=False) as env:
         with env.begin(write=True) as transaction:
             for ref, payload in known.items():
@@ -67,11 +70,13 @@ def lmdb_get(folder: Path, known: dict[str, bytes]) -> Iterator[Callable[[str], 
 
 @contextlib.contextmanager
 def redis_get(folder: Path, known: dict[str, bytes]) -> Iterator[Callable[[str], Any] | None]:
-    """The payloads in a redis server of our own, on a Unix socket, without a TCP port or a file; None without one."""
+    """The payloads in a redis server of our own, on a Unix socket, without a TCP port or a file; None where there is none."""
     program = shutil.which("redis-server")
-    if program is None:
+    if program is None or importlib.util.find_spec("redis") is None:
         yield None
         return
+    import redis
+
     path = folder / "redis"
     settings = ("--port", "0", "--unixsocket", str(path), "--save", "", "--appendonly", "no", "--dir", str(folder))
     server = subprocess.Popen([program, *settings], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

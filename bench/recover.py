@@ -1,6 +1,7 @@
 """How long does recovery take when every process died with a full ring?"""
 
 import time
+from pathlib import Path
 
 import shmctx
 from bench import stage
@@ -49,14 +50,13 @@ class Bench:
         with shmctx.attach(self._site.name) as store:
             found, texts = prepared(store)
         path = self._site.folder / "bare.db"
-        database = Bare(path, texts)
-        seconds = database.executemany(found)
-        database.close()
+        with Bare(path, texts) as database:
+            seconds = database.executemany(found)
         _remove(path)
         return seconds
 
 
-def _remove(database: stage.Path) -> None:
+def _remove(database: Path) -> None:
     for path in database.parent.glob(f"{database.name}*"):
         path.unlink()
 

@@ -2,8 +2,9 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import shmctx
 from shmctx.cold import rows, schema
@@ -15,25 +16,19 @@ CHECKPOINT_PAGES = (8 << 20) // 4096
 
 
 def prepared(store: shmctx.Store) -> tuple[list[rows.Row], dict[str, int]]:
-    """The rows that the contexts in the ring become, and the ids of their texts. A generator, so that only the rows
-    are kept."""
+    """The rows that the contexts in the ring become, and the ids of their texts. They have no optional fields."""
     texts: dict[str, int] = {}
-
-    def intern(text: str) -> int:
-        return texts.setdefault(text, len(texts) + 1)
-
-    found = list(_rows(store, intern))
-    return found, texts
-
-
-def _rows(store: shmctx.Store, intern) -> Iterator[rows.Row]:  # noqa: ANN001
+    found: list[rows.Row] = []
     ring = store._ring  # noqa: SLF001 - as the leader reads it
     _, head, position, _ = ring.positions()
     while position < head:
         position, records, _ = ring.scan(position, head, 1024, 4 << 20)
-        for place, kind, _, time_ns, payload in records:
-            if kind == CONTEXT:
-                yield rows.record_row(place, time_ns, payload, intern)
+        found += [
+            rows.record_row(place, time_ns, payload, lambda text: texts.setdefault(text, len(texts) + 1))
+            for place, kind, _, time_ns, payload in records
+            if kind == CONTEXT
+        ]
+    return found, texts
 
 
 class Bare:
@@ -56,7 +51,7 @@ class Bare:
         start = time.perf_counter()
         for first in range(0, len(found), batch):
             self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany(rows.INSERT_RECORD, found[first : first + batch])
+            self._db.executemany(rows.INSERT_PLAIN, found[first : first + batch])
             self._db.execute("COMMIT")
         return time.perf_counter() - start
 
@@ -64,9 +59,11 @@ class Bare:
         """Seconds to insert all rows, each in a transaction of its own."""
         start = time.perf_counter()
         for row in found:
-            self._db.execute(rows.INSERT_RECORD, row)
+            self._db.execute(rows.INSERT_PLAIN, row)
         return time.perf_counter() - start
 
-    def close(self) -> None:
-        """Close the connection, which checkpoints."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._db.close()
