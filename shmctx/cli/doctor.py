@@ -137,10 +137,10 @@ def remove_ipc(files: list[Path], uid: int) -> Check:
     )
 
 
-def leftovers() -> list[str]:
+def leftovers(folder: Path = segments.SHM) -> list[str]:
     """Files that processes left behind that died while they made a segment."""
     found = []
-    for path in segments.SHM.glob("shmctx.*~*") if segments.SHM.is_dir() else ():
+    for path in folder.glob("shmctx.*~*") if folder.is_dir() else ():
         maker = path.name.rpartition("~")[2].partition(".")[0]
         if maker.isdigit() and not process.is_alive(int(maker), 0):
             found.append(path.name)

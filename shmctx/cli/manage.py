@@ -26,7 +26,8 @@ def unlink(name: str, yes: bool, force: bool) -> None:
     if not (yes or force):
         if not sys.stdin.isatty():
             raise click.UsageError("Nobody can be asked here; --yes says that you mean it.")
-        click.confirm(f"{meaning} Remove the name {name!r}?", abort=True, err=True)
+        if not click.confirm(f"{meaning} Remove the name {name!r}?", err=True):
+            raise click.exceptions.Exit(ERROR)
     segments.unlink(name)
     click.echo(f"Removed {segments.path_of(name)}.")
 

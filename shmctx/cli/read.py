@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from shmctx.cli.main import ERROR, HELP_OPTIONS, complain, examples
+from shmctx.cli.main import HELP_OPTIONS, complain, examples, exit_code
 from shmctx.cli.render import CONTEXTS, Output, with_output
 from shmctx.cli.stores import View, complete_name, optional_name, view
 from shmctx.context import Context
-from shmctx.errors import ContextNotFound, RecordDamaged, SegmentError, SegmentMissing
+from shmctx.errors import ContextNotFound, RecordDamaged, SegmentError, SegmentMissing, ShmctxError
 from shmctx.hot import segment as segments
 from shmctx.refs import resolve_native
 from shmctx.settings import environment
@@ -36,14 +36,14 @@ def get(out: Output, refs: tuple[str, ...], name: str | None) -> None:
     """Print the contexts of refs or event ids; `-` reads them from standard input, one a line.
 
     Without --name and SHMCTX_SEGMENT, the store is found by the ref. A ref that does not resolve is reported on
-    standard error, the others are printed, and the exit code is 1.
+    standard error and the others are printed; the exit code is then 1, or 3 if its store is not on this machine.
     """
-    failed: list[str] = []
+    failed: list[ShmctxError] = []
     with contextlib.ExitStack() as stack:
         resolver = _Resolver(stack, name or environment().segment)
         out.rows(CONTEXTS, _resolved(resolver, _read_refs(refs), failed))
     if failed:
-        raise click.exceptions.Exit(ERROR)
+        raise click.exceptions.Exit(max(map(exit_code, failed)))
 
 
 def _read_refs(refs: tuple[str, ...]) -> Iterator[str]:
@@ -54,13 +54,13 @@ def _read_refs(refs: tuple[str, ...]) -> Iterator[str]:
             yield ref
 
 
-def _resolved(resolver: "_Resolver", refs: Iterator[str], failed: list[str]) -> Iterator[Context]:
+def _resolved(resolver: "_Resolver", refs: Iterator[str], failed: list[ShmctxError]) -> Iterator[Context]:
     for ref in refs:
         try:
             yield resolver.resolve(ref)
-        except (ContextNotFound, RecordDamaged) as error:
+        except (ContextNotFound, RecordDamaged, SegmentMissing) as error:
             complain(error.message, error.hint or _HINT)
-            failed.append(ref)
+            failed.append(error)
 
 
 class _Resolver:

@@ -225,7 +225,7 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
-        console = Console(highlight=False, markup=False, emoji=False)
+        console = Console(color_system="auto" if colours() else None, highlight=False, markup=False, emoji=False)
         columns = [column for column in listing.columns if not column.wide or console.width >= _WIDE]
         table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
         for column in columns:

@@ -44,7 +44,7 @@ def tree(out: Output, name: str, correlation: str) -> None:
     root, and so is the first of those that name each other as parents.
     """
     with view(name) as found:
-        out.rows(_listing(out.form), arranged(_members(found, correlation)))
+        out.rows(listing(out.form), arranged(_members(found, correlation)))
 
 
 def _members(found: View, named: str) -> list[Context]:
@@ -119,8 +119,8 @@ def _document(node: Node) -> dict[str, Any]:
     return added | node.context.to_dict()
 
 
-def _listing(form: Form) -> Listing:
-    """Lines are drawn for a terminal; in plain text two spaces stand for a level."""
+def listing(form: Form) -> Listing:
+    """The columns. Lines are drawn for a terminal; in plain text two spaces stand for a level."""
 
     def values(node: Node) -> dict[str, Any]:
         row = _values(node)

@@ -95,10 +95,12 @@ def start(environ):
 
 
 @pytest.fixture
-def daemon(start, segment_name, db):
-    """A running daemon of a store named by `segment_name`."""
+def daemon(start, segment_name, db, wait_for):
+    """A running daemon of a store named by `segment_name`, which leads."""
     process = start("daemon", segment_name, "--db", db, "--ring-size", "1M")
     greeting(process)
+    with shmctx.attach(segment_name, readonly=True) as store:
+        wait_for(lambda: store.stats()["leader"])
     return process
 
 

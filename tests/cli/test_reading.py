@@ -13,6 +13,7 @@ from commands import LIMIT, SHMCTX, assert_refused
 import shmctx
 from shmctx.cli.render import CONTEXTS
 from shmctx.hot import segment as segments
+from shmctx.refs import make_ref
 
 COLUMNS = [column.key for column in CONTEXTS.columns]
 
@@ -76,9 +77,12 @@ def test_get_finds_ids_that_contexts_brought(agent, cli):
 
 
 def test_get_says_whose_ref_it_is(agent, cli, segment_name):
-    foreign = segments._core.make_ref(agent.store_id ^ 1, 5)
+    foreign = make_ref(agent.store_id ^ 1, 5)
 
-    assert_refused(cli("get", foreign), 3, f"store {agent.store_id ^ 1:06x}", "shmctx ls")
+    unknown = cli("get", foreign)
+    assert (unknown.code, unknown.rows) == (3, [])
+    assert f"store {agent.store_id ^ 1:06x}" in unknown.err
+    assert "Try: " in unknown.err
     named = cli("get", foreign, "--name", segment_name)
     assert named.code == 1
     assert "belongs to store" in named.err
