@@ -16,23 +16,23 @@ def measure(options: Options) -> list[Row]:
     with stage.Site() as site, stage.Crew(1) as crew:
         crew.run([(lead, site.name, str(site.database))])
         time.sleep(1.5)  # start-up work is no idling
-        before = cpu_seconds(crew.pid(0))
+        before = cpu_ticks(crew.pid(0))
         precise = run_ns(crew.pid(0))
         time.sleep(seconds)
-        used = cpu_seconds(crew.pid(0)) - before
+        used = (cpu_ticks(crew.pid(0)) - before) * TICK
         precise = run_ns(crew.pid(0)) - precise
     note = (
         f"utime + stime over {seconds} s, in ticks of {TICK * 1000:.0f} ms; "
         f"the scheduler counted {precise / 1e6:.2f} ms, {precise / seconds / 1e7:.3f}% of a core"
     )
-    target = Target("at most", TICK, "not measurable")
+    target = Target("at most", TICK, "at most one tick")
     return [alone(f"CPU of an idle daemon in {seconds} s", "s", [used], target, note=note)]
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process, from /proc/PID/stat."""
+def cpu_ticks(pid: int) -> int:
+    """User and system time of a process, from /proc/PID/stat, in ticks."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * TICK
+    return int(fields[11]) + int(fields[12])
 
 
 def run_ns(pid: int) -> int:

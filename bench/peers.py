@@ -70,7 +70,7 @@ def lmdb_get(folder: Path, known: dict[str, bytes]) -> Iterator[Callable[[str], 
 
 @contextlib.contextmanager
 def redis_get(folder: Path, known: dict[str, bytes]) -> Iterator[Callable[[str], Any] | None]:
-    """The payloads in a redis server of our own, on a Unix socket, without a TCP port or a file; None where there is none."""
+    """The payloads in a redis server of our own on a Unix socket, without port or file; None where there is none."""
     program = shutil.which("redis-server")
     if program is None or importlib.util.find_spec("redis") is None:
         yield None

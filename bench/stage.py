@@ -91,11 +91,17 @@ def produce(name: str, count: int, start_at: int) -> tuple[int, int]:
     store = attached(name)
     with store.span("agent:spawn", agent_id=AGENT):
         put = store.put
-        while (now := time.monotonic_ns()) < start_at:
-            time.sleep((start_at - now) / 2e9)
+        began = wait_for(start_at)
         for _ in range(count):
             put(EVENT, agent_id=AGENT)
-        return now, time.monotonic_ns()
+        return began, time.monotonic_ns()
+
+
+def wait_for(moment: int) -> int:
+    """Sleep until a moment in monotonic ns; returns the time then."""
+    while (now := time.monotonic_ns()) < moment:
+        time.sleep((moment - now) / 2e9)
+    return now
 
 
 def soon(seconds: float = 0.05) -> int:
