@@ -70,10 +70,11 @@ static void build(void) {
 
 /* ---- what is done to it ---- */
 
-static void judge_read(uint64_t position) {
+static void judge_way(uint64_t position, bool at_once) {
     shx_view view;
-    shx_status status = shx_look(&s.ring, position, &view);
-    if (status == SHX_OK) status = shx_copy(&s.ring, &view, payload);
+    shx_status status = at_once ? shx_fetch(&s.ring, position, &view, payload, SHX_MAX_PAYLOAD)
+                                : shx_look(&s.ring, position, &view);
+    if (!at_once && status == SHX_OK) status = shx_copy(&s.ring, &view, payload);
     if (status == SHX_MISS) seen.missed++;
     else if (status == SHX_DAMAGED) seen.damaged++;
     else if (status != SHX_OK) FAIL("read of %lu: status %d", position, status);
@@ -87,6 +88,11 @@ static void judge_read(uint64_t position) {
         return;
     }
     FAIL("a record at %lu, where none ever was", position);
+}
+
+static void judge_read(uint64_t position) {
+    judge_way(position, false);
+    judge_way(position, true);
 }
 
 static void read_everything(void) {

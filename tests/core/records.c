@@ -95,7 +95,8 @@ static void what_is_not_there_is_a_miss(void) {
     const uint64_t nowhere[] = {0, position + 1, position + 5, head_of(&s), head_of(&s) + 64, position + 64,
                                 SHX_POSITION_MASK, UINT64_MAX, UINT64_C(1) << 63 | position};
     for (unsigned i = 0; i < sizeof nowhere / sizeof *nowhere; i++)
-        REQUIRE(shx_look(&s.ring, nowhere[i], &view) == SHX_MISS);
+        REQUIRE(shx_look(&s.ring, nowhere[i], &view) == SHX_MISS &&
+                shx_fetch(&s.ring, nowhere[i], &view, copied, 9) == SHX_MISS);
     REQUIRE(reads(&s, position, 3, 300));
     shx_set_tail(&s.ring, position + 1);
     REQUIRE(shx_look(&s.ring, position, &view) == SHX_MISS);
@@ -112,6 +113,7 @@ static void damage_is_noticed_and_passed_over(void) {
     _Atomic uint64_t *word = (_Atomic uint64_t *)(shx_slot(&s.ring, second) + 1);
     atomic_store(word, atomic_load(word) ^ 1);
     REQUIRE(shx_look(&s.ring, second, &view) == SHX_OK && shx_copy(&s.ring, &view, copied) == SHX_DAMAGED);
+    REQUIRE(shx_fetch(&s.ring, second, &view, copied, 100) == SHX_DAMAGED);
     atomic_store(&shx_slot(&s.ring, second)->size_crc, 65 * 64);
     REQUIRE(shx_look(&s.ring, second, &view) == SHX_DAMAGED);
     REQUIRE(shx_resync(&s.ring, first, copied) == first && shx_resync(&s.ring, first + 1, copied) == third);

@@ -41,6 +41,8 @@ static inline uint64_t put(segment *s, uint64_t seed, uint32_t size) {
 static inline bool reads(segment *s, uint64_t position, uint64_t seed, uint32_t size) {
     shx_view view;
     if (shx_look(&s->ring, position, &view) != SHX_OK || shx_copy(&s->ring, &view, copied) != SHX_OK) return false;
+    if (shx_fetch(&s->ring, position, &view, copied, size) != SHX_OK) return false;
+    if (size && shx_fetch(&s->ring, position, &view, copied, size - 1) != SHX_TOO_LARGE) return false;
     return view.position == position && view.size == size && view.time_ns == seed + 5 && view.kind == SHX_CONTEXT &&
            view.granules == 1 + (size + 63) / 64 && payload_is(copied, size, seed);
 }

@@ -11,7 +11,7 @@ sys.path.insert(0, str(HERE.parent / "core"))
 
 from compiler import Compiler, run_program  # noqa: E402
 
-STEPPER = [HERE / f"{name}.c" for name in ("model", "scenario", "tracee", "episode", "waiter", "stepper")]
+STEPPER = [HERE / f"{name}.c" for name in ("model", "scenario", "tracee", "episode", "waiter", "reader", "stepper")]
 NO_PTRACE = 77
 
 

@@ -138,7 +138,7 @@ void episode_trace(episode *e) {
     char *previous = malloc(e->w->live.size);
     memset(met, 0, sizeof met);
     episode_reset(e);
-    tracee_start(&child, e->w, (shx_ring *)&e->w->live.ring, e->append);
+    tracee_append(&child, e->w, (shx_ring *)&e->w->live.ring, e->append);
     do {
         record(e, &child, previous);
     } while (tracee_step(&child));
@@ -163,7 +163,7 @@ static void kill_at(episode *e, const stop *at) {
     tracee child;
     const shx_control *control = e->w->live.ring.control;
     episode_reset(e);
-    tracee_start(&child, e->w, (shx_ring *)&e->w->live.ring, e->append);
+    tracee_append(&child, e->w, (shx_ring *)&e->w->live.ring, e->append);
     tracee_run_to(&child, at->rip, at->arrival);
     tracee_kill(&child);
     if (!as_recorded(e, at)) condemn("the segment is not as it was in the first run");

@@ -7,6 +7,7 @@
 typedef struct {
     const char *name;
     void (*prepare)(world *w);
+    bool overtaken; /* worth letting readers be overtaken by */
 } scenario;
 
 extern const scenario scenarios[];

@@ -4,22 +4,23 @@
  * that the death of one writer can leave behind are those between its instructions, and single-stepping finds them all.
  *
  *   stepper [--scenario NAME] [--kill STRIDE] [--second LIMIT] [--kill-second STRIDE] [--waiter STRIDE]
- *           [--coverage FILE] [--keep-going]
+ *           [--reader STRIDE] [--coverage FILE] [--keep-going]
  *
  * Every scenario is traced and every state it leaves is judged. --kill also kills for real: at every STRIDE-th
  * instruction, where the state changes, and inside the mutex's code. --second traces the repair of LIMIT of the states
  * in which the lock's holder is dead, and of those that follow a claim or a commit; --kill-second kills it for real.
- * --waiter kills holders and sleepers of a contended lock.
+ * --waiter kills holders and sleepers of a contended lock. --reader overtakes readers at every STRIDE-th instruction.
  * Exit code 0: nothing wrong; 1: something is; 77: this system refuses ptrace. */
 #include <sys/personality.h>
 
 #include "episode.h"
+#include "reader.h"
 #include "scenario.h"
 #include "waiter.h"
 
 typedef struct {
     const char *only, *coverage;
-    unsigned kill, second, kill_second, waiter; /* as the options of these names; 0: not at all */
+    unsigned kill, second, kill_second, waiter, reader; /* as the options of these names; 0: not at all */
 } options;
 
 static episode first, second;
@@ -83,7 +84,7 @@ static void second_order(const char *name, world *w, const options *chosen) {
 
 static void run(const scenario *which, const options *chosen) {
     static world w;
-    alarm(300); /* a survivor that hangs must not hang the tests */
+    alarm(1800); /* a survivor that hangs must not hang the tests */
     narrate("%s", which->name);
     scenario_make(which, &w);
     char *start = malloc(w.live.size);
@@ -93,6 +94,10 @@ static void run(const scenario *which, const options *chosen) {
     narrate("%s, killed", which->name);
     if (chosen->kill) episode_kill(&first, chosen->kill);
     report(which->name, "first", &first);
+    if (chosen->reader && which->overtaken) {
+        unsigned reads = reader_overtake(&first, chosen->reader, 8 * chosen->reader);
+        printf("%-26s %-7s stops %6u\n", which->name, "reader", reads);
+    }
     if (w.expect == SHX_OK && !w.spoilt && chosen->second) second_order(which->name, &w, chosen);
     episode_free(&first);
     free(start);
@@ -101,7 +106,7 @@ static void run(const scenario *which, const options *chosen) {
 
 static void usage(void) {
     fprintf(stderr, "usage: stepper [--scenario NAME] [--kill STRIDE] [--second LIMIT] [--kill-second STRIDE]\n"
-                    "               [--waiter STRIDE] [--coverage FILE] [--keep-going]\n");
+                    "               [--waiter STRIDE] [--reader STRIDE] [--coverage FILE] [--keep-going]\n");
     exit(2);
 }
 
@@ -119,6 +124,7 @@ static options parse(int count, char **words) {
         else if (!strcmp(words[i], "--second")) chosen.second = (unsigned)atoi(value);
         else if (!strcmp(words[i], "--kill-second")) chosen.kill_second = (unsigned)atoi(value);
         else if (!strcmp(words[i], "--waiter")) chosen.waiter = (unsigned)atoi(value);
+        else if (!strcmp(words[i], "--reader")) chosen.reader = (unsigned)atoi(value);
         else if (!strcmp(words[i], "--coverage")) chosen.coverage = value;
         else usage();
         i++;

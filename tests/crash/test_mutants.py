@@ -44,6 +44,8 @@ PUBLISH = "    publish(ring, head + need);\n"
 CLAIM = "    claim(ring, head, head + need);\n"
 PAD = "        shx_write_padding(ring, head, reserved - head);\n"
 LAST = "store(&ring->control->writer.last, head);"
+HEAD = "    if (position >= atomic_load_explicit(&ring->control->writer.head, ACQUIRE)) return SHX_MISS;\n"
+RECORD = "    const shx_record *record = shx_slot(ring, position);\n"
 LINK = "    shx_link_record(ring, head);\n"
 FULL = "if (head - drained + padding + need > ring->capacity) return SHX_FULL;"
 MARK = "if (annotation && back && back < position) mark_annotated"
@@ -81,8 +83,7 @@ DEATHS = [
     ring("never-marked", (MARK, MARK.replace("annotation &&", "!annotation &&"))),
     ring("stranger-marked", ("    if (!shx_live(ring, target)) return;\n", ""),
          ("    if ((stamp & SHX_POSITION_MASK) != target) return;\n", "")),
-    ring("uncommitted-record-visible", ("if (position >= atomic_load_explicit(&ring->control->writer.head, ACQUIRE))",
-                                        "if (position >= load(&ring->control->writer.reserved))")),
+    ring("uncommitted-record-visible", (HEAD + RECORD, RECORD)),
     ring("own-key-forgotten", ("draft->self >> i & 1 ?", "0 ?")),
     lock("never-consistent", ("    pthread_mutex_consistent(&control->writer.mutex);\n", "")),
     lock("no-repair", ("shx_repair(ring) != SHX_OK", "0")),
@@ -106,6 +107,17 @@ DEATHS = [
     repair("repair-does-not-mark", ("view.kind != SHX_PADDING", "view.kind == SHX_CONTEXT")),
 ]
 
+STILL = "    if (!shx_live(ring, position)) return SHX_MISS;\n"
+
+# Bugs of readers, found where another process overtakes them.
+OVERTAKEN = [
+    ring("fetched-before-the-commit", (
+        HEAD + "    /* Acquire: as in shx_look. */\n", "",
+    ), (STILL, STILL + HEAD)),
+    ring("fetch-without-second-look", (STILL, "")),
+    ring("copy-without-second-look", ("    if (!shx_live(ring, view->position)) return SHX_MISS;\n", "")),
+]
+
 FLIPS = ("hostile", "flips", 0, 8)
 WAKES = "who_moves_a_word_wakes_its_sleepers"
 
@@ -114,7 +126,7 @@ OTHERS = [
     (ring("no-second-look", ("    if (!shx_live(ring, view->position)) return SHX_MISS;\n", "")),
      ("stress", "processes", 1, 2000)),
     (ring("claimed-too-late", (CLAIM + WRITE, WRITE + CLAIM)), ("stress", "processes", 1, 2000)),
-    (ring("checksum-ignored", ("return whole ? SHX_OK", "return whole || view->kind ? SHX_OK")), FLIPS),
+    (ring("checksum-ignored", ("stamp) == view->crc;", "stamp) == view->crc || view->kind;")), FLIPS),
     (ring("size-unchecked", (" && sane_size(ring, position, view->granules);", " && sane_size(ring, position, 0);")),
      FLIPS),
     (ring("stamp-unchecked", ("    if ((stamp & SHX_POSITION_MASK) != position) return SHX_MISS;\n", "")),
@@ -140,6 +152,16 @@ def test_stepper_finds(mutant, step, release):
 
     assert done.returncode == 1, f"{mutant.name} was not found"
     assert "FAILED" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("mutant", OVERTAKEN, ids=lambda mutant: mutant.name)
+def test_overtaking_readers_finds(mutant, step, release):
+    changed = {mutant.file: mutant.text(release.core[0].parent)}
+
+    done = step("--scenario", "eviction", "--reader", 12, changed=changed, name=f"mutant-{mutant.name}")
+
+    assert done.returncode == 1, f"{mutant.name} was not found"
+    assert "FAILED" in done.stdout
 
 
 @pytest.mark.parametrize("mutant, command", OTHERS, ids=[mutant.name for mutant, _ in OTHERS])

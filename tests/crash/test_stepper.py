@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 TORTURE = bool(os.environ.get("SHMCTX_TORTURE"))
-EVERYTHING = {"--kill": 1, "--second": 1000, "--kill-second": 25, "--waiter": 1}
-SAMPLE = {"--kill": 16, "--second": 8, "--kill-second": 0, "--waiter": 40}
+EVERYTHING = {"--kill": 1, "--second": 1000, "--kill-second": 25, "--waiter": 1, "--reader": 1}
+SAMPLE = {"--kill": 16, "--second": 8, "--kill-second": 0, "--waiter": 40, "--reader": 24}
 CAMPAIGN = EVERYTHING if TORTURE else SAMPLE
 LINE = re.compile(r"^(?P<name>\S+) +(?P<order>first|second|waiter) +steps +\d+(?: states +\d+)? kills +(?P<kills>\d+)$")
 # Alignment, which is never executed.
@@ -60,6 +60,14 @@ def test_who_sleeps_on_the_lock_is_woken_when_its_holder_dies(campaign):
     output, _ = campaign
 
     assert kills(output, "waiter")["contended"] > 50
+
+
+def test_a_reader_overtaken_at_any_instruction_returns_the_record_or_a_miss(campaign):
+    output, _ = campaign
+
+    stops = dict(re.findall(r"^(\S+) +reader +stops +(\d+)$", output, re.MULTILINE))
+    assert stops.keys() == {"eviction", "wrap-with-padding", "annotate-live"}
+    assert min(map(int, stops.values())) > 100
 
 
 def core_functions(compiler):

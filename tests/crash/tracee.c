@@ -9,12 +9,11 @@
 #include <sys/user.h>
 #include <sys/wait.h>
 
-static void run_child(const world *w, shx_ring *ring, const entry *what) {
-    uint64_t position;
+static void run_child(shx_status (*body)(void *), void *context) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0) _exit(EXIT_NO_PTRACE);
     raise(SIGSTOP);
-    _exit((int)world_run(w, ring, what, &position));
+    _exit((int)body(context));
 }
 
 /* Wait for the next stop. A tracee that dies by a signal of its own is a bug in the core. */
@@ -51,26 +50,43 @@ static void poke(const tracee *child, uint64_t address, uint64_t word) {
     if (ptrace(PTRACE_POKEDATA, child->pid, address, word) != 0) FAIL("PTRACE_POKEDATA: %s", strerror(errno));
 }
 
-void tracee_start(tracee *child, const world *w, shx_ring *ring, const entry *what) {
+void tracee_start(tracee *child, shx_status (*body)(void *), void *context, uint64_t entered) {
     struct user_regs_struct registers;
     memset(child, 0, sizeof *child);
     fflush(NULL);
     child->pid = fork();
     if (child->pid < 0) FAIL("fork: %s", strerror(errno));
-    if (child->pid == 0) run_child(w, ring, what);
+    if (child->pid == 0) run_child(body, context);
     await_stop(child);
     if (child->exited) _exit(child->status);
     ptrace(PTRACE_SETOPTIONS, child->pid, NULL, (void *)PTRACE_O_EXITKILL);
-    tracee_run_to(child, (uint64_t)(uintptr_t)shx_append, 1);
+    tracee_run_to(child, entered, 1);
     read_registers(child, &registers);
     child->entry_stack = registers.rsp;
     child->return_address = peek(child, registers.rsp);
 }
 
+typedef struct {
+    const world *w;
+    shx_ring *ring;
+    const entry *what;
+} append_call;
+
+static shx_status run_append(void *context) {
+    append_call *call = context;
+    uint64_t position;
+    return world_run(call->w, call->ring, call->what, &position);
+}
+
+void tracee_append(tracee *child, const world *w, shx_ring *ring, const entry *what) {
+    append_call call = {w, ring, what};
+    tracee_start(child, run_append, &call, (uint64_t)(uintptr_t)shx_append);
+}
+
 bool tracee_step(tracee *child) {
     struct user_regs_struct registers;
     go_on(child, PTRACE_SINGLESTEP);
-    if (child->exited) FAIL("the tracee left within the append");
+    if (child->exited) FAIL("the tracee left within the call");
     read_registers(child, &registers);
     return registers.rip != child->return_address || registers.rsp <= child->entry_stack;
 }

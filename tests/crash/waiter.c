@@ -76,7 +76,7 @@ static void await_success(pid_t pid) {
 /* A child that holds the lock, and another process asleep on it. */
 static pid_t contend(tracee *holder) {
     memcpy(w.live.map, start, w.live.size);
-    tracee_start(holder, &w, &w.live.ring, &w.operation);
+    tracee_append(holder, &w, &w.live.ring, &w.operation);
     for (uint64_t i = 0; i < hold_from; i++) tracee_step(holder);
     pid_t sleeper = start_sleeper();
     await_sleep(sleeper);
@@ -124,7 +124,7 @@ static void kill_sleeper(unsigned steps) {
 static void survey(uint64_t *unlocked, uint64_t *length) {
     tracee child;
     memcpy(w.live.map, start, w.live.size);
-    tracee_start(&child, &w, &w.live.ring, &w.operation);
+    tracee_append(&child, &w, &w.live.ring, &w.operation);
     for (hold_from = 0; (lock_word() & FUTEX_TID_MASK) != (uint32_t)child.pid; hold_from++) REQUIRE(tracee_step(&child));
     tracee_kill(&child);
     pid_t sleeper = contend(&child);
