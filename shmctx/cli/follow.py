@@ -13,6 +13,7 @@ from shmctx.cli.stores import View, optional_name, view
 from shmctx.context import Context
 from shmctx.errors import ColdError, RecordDamaged
 from shmctx.hot._core import CONTEXT, FIRST_POSITION, Ring
+from shmctx.refs import make_ref
 
 _LOOK_AROUND = 1.0  # seconds between looks at the segment's name and at whoever reads our output
 _RECORDS, _BYTES = 1024, 4 << 20  # of one scan, at most
@@ -65,11 +66,11 @@ def _quiet_end() -> Iterator[None]:
 def _contexts(found: View, positions: list[int]) -> Iterator[Context]:
     for position in positions:
         try:
-            context = found.finder.at(position)
+            context = found.store.get(make_ref(found.store.store_id, position))
         except (RecordDamaged, ColdError) as error:
             complain(error.message, error.hint)
             continue
-        if context is not None:
+        if isinstance(context, Context):  # else it was no context, or is gone
             yield context
 
 
@@ -113,8 +114,7 @@ def following(found: View, position: int) -> Iterator[list[int]]:
         elif not ring.wait_head(head, _LOOK_AROUND):
             if _nobody_reads():
                 raise BrokenPipeError
-            if attachment.refresh():
-                found.renew()
+            attachment.refresh()
 
 
 def _nobody_reads() -> bool:

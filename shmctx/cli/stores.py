@@ -7,7 +7,6 @@ import click
 
 from shmctx import attachment as attachments
 from shmctx.attachment import Attachment
-from shmctx.finder import Finder
 from shmctx.hot import segment as segments
 from shmctx.hot._core import GRANULE
 from shmctx.settings import DEFAULT_NAME, Settings, environment
@@ -34,11 +33,6 @@ class View:
     def __init__(self, attachment: Attachment) -> None:
         self.attachment = attachment
         self.store = Store(attachment)
-        self.renew()
-
-    def renew(self) -> None:
-        """Look into the segment that is in use now."""
-        self.finder = Finder(self.attachment.ring, self.attachment.reader, self.attachment.store_id)
 
     @property
     def undrained_bytes(self) -> int:
