@@ -3,4 +3,23 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "store"))
 
+import sqlite3  # noqa: E402
+
+import pytest  # noqa: E402
 from stores import side, stores  # noqa: E402, F401
+
+
+@pytest.fixture
+def shell(db):
+    """`shell()`: what the sqlite3 shell would see; a connection with named columns."""
+    connections = []
+
+    def connect():
+        connection = sqlite3.connect(db, isolation_level=None, timeout=5)
+        connection.row_factory = sqlite3.Row
+        connections.append(connection)
+        return connection
+
+    yield connect
+    for connection in connections:
+        connection.close()

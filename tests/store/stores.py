@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import shmctx
+from shmctx.cold.questions import context_at
 from shmctx.cold.reader import SqliteReader
 from shmctx.context import Context
 
@@ -56,7 +57,7 @@ class Stores:
         """What the database alone has at a ref."""
         reader = SqliteReader(self.database, store.store_id)
         try:
-            return reader.get(store[ref].position)
+            return reader.ask(context_at(store[ref].position, store.store_id))
         finally:
             reader.close()
 
