@@ -1,6 +1,8 @@
 """`shmctx daemon`: a process whose only task is to hold a store and drain it."""
 
 import os
+import shlex
+import shutil
 import signal
 import sys
 import time
@@ -58,6 +60,21 @@ def daemon(name: str, db: Path | None, ring_size: str | None) -> None:
         _stop(attachment, stopping)
 
 
+def _commands() -> tuple[str, str]:
+    """How `python` and `shmctx` are typed here, where the environment that has shmctx may not be on PATH."""
+
+    def typed(program: Path) -> str:
+        if shutil.which(program.name) == str(program):
+            return program.name
+        near = program.is_relative_to(Path.cwd())
+        return shlex.quote(str(program.relative_to(Path.cwd()) if near else program))
+
+    interpreter = Path(sys.executable)
+    script = interpreter.with_name("shmctx")
+    python = typed(interpreter)
+    return python, typed(script) if script.exists() else f"{python} -m shmctx"
+
+
 def _greeting(attachment: Attachment) -> str:
     name, header = attachment.name, attachment.segment.header
     candidate = attachment.candidate
@@ -66,6 +83,7 @@ def _greeting(attachment: Attachment) -> str:
     else:
         holder = Election(attachment.database).holder()
         role = f"stands by for {process.describe(holder)}, which leads," if holder else "stands by for"
+    python, shmctx = _commands()
     return f"""shmctx daemon {role} the store {name!r} ({attachment.store_id:06x}).
 
   segment   {segments.path_of(name)} ({size(header["segment_size"])})
@@ -75,9 +93,9 @@ def _greeting(attachment: Attachment) -> str:
 
 In another terminal:
 
-  python -c 'import shmctx; print(shmctx.attach("{name}").put("hello"))'
-  shmctx tail {name} --follow
-  shmctx stat {name} --watch
+  {python} -c 'import shmctx; print(shmctx.attach("{name}").put("hello"))'
+  {shmctx} tail {name} --follow
+  {shmctx} stat {name} --watch
 
 Ctrl-C drains what is there and stops."""
 

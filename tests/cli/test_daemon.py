@@ -5,7 +5,7 @@ import signal
 import sqlite3
 
 import pytest
-from commands import assert_refused, ended, greeting, interrupt
+from commands import assert_refused, ended, greeting, interrupt, run
 
 import shmctx
 from shmctx.hot import segment as segments
@@ -30,9 +30,19 @@ def test_it_says_where_things_are_and_what_to_type_next(start, segment_name, db)
         str(db),
         "2.0 MiB",
         str(daemon.pid),
-        f"shmctx tail {segment_name}",
+        "Ctrl-C",
     ):
         assert part in said
+
+
+def test_what_it_says_to_type_next_works(start, segment_name, db, environ):
+    said = greeting(start("daemon", segment_name, "--db", db, "--ring-size", "1M"))
+    put, tail, stat = said.partition("In another terminal:\n\n")[2].splitlines()[:3]
+    shell = ["sh", "-c"]
+    ref = run([*shell, put.strip()], environ, "").out.strip()
+
+    assert run([*shell, tail.removesuffix("--follow")], environ, "").rows[0]["ref"] == ref
+    assert segment_name in run([*shell, stat.removesuffix("--watch")], environ, "").out
 
 
 def test_without_a_database_it_uses_the_state_directory(start, segment_name, tmp_path):

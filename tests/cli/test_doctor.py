@@ -93,6 +93,36 @@ def test_another_stopped_process_is_named(agent, spawn, examine, segment_name, w
     assert "stopped" in row["detail"]
 
 
+def test_whoever_is_stopped_with_the_append_lock_is_named(agent, spawn, examine, segment_name, wait_for):
+    busy = spawn(
+        """
+        import sys, shmctx
+        store = shmctx.attach(sys.argv[1])
+        print("ready", flush=True)
+        while True:
+            store.put("event", _text="x" * 20_000)
+        """,
+        segment_name,
+    )
+    busy.line()
+
+    def stopped_with_the_lock():
+        busy.send_signal(signal.SIGSTOP)
+        wait_for(lambda: doctor.process.state(busy.pid) == "T")
+        if agent._ring.holder() == busy.pid:
+            return True
+        busy.send_signal(signal.SIGCONT)
+        return False
+
+    wait_for(stopped_with_the_lock)
+    code, row = only(examine("lock", segment_name))
+    busy.send_signal(signal.SIGCONT)
+
+    assert (code, row["status"]) == (5, "problem")
+    assert f"pid {busy.pid} " in row["detail"]
+    assert f"kill -CONT {busy.pid}" in row["hint"]
+
+
 def test_the_leader_s_last_error_is_shown(agent, db, examine, segment_name, wait_for):
     agent.flush()
     lock = sqlite3.connect(db, isolation_level=None)
