@@ -1,6 +1,6 @@
 """The supervisor: kills its workers at random, replaces them, and judges what is left when all are dead.
 
-    python campaign.py NAME DATABASE LEDGER SEED KILLS RING_SIZE
+    python campaign.py NAME DATABASE LEDGER RING_SIZE SEED KILLS
 
 Prints one JSON object. It forks the workers from itself, so a new one costs milliseconds; it is a program of its own
 because nothing but a process without threads may do that. Until all are dead it neither attaches nor opens anything.
@@ -43,10 +43,10 @@ class Worker(NamedTuple):
 
 
 class Supervisor:
-    def __init__(self, name: str, database: Path, ledger: Ledger, seed: int, ring_size: int) -> None:
-        self._task = (name, database, ring_size, seed)
+    def __init__(self, place: roles.Place, ledger: Ledger) -> None:
+        self._place = place
         self._ledger = ledger
-        self._chance = random.Random(seed)
+        self._chance = random.Random(place.seed)
         self._workers: dict[int, Worker] = {}
         self._stopped: dict[int, float] = {}
         self.kills: collections.Counter[str] = collections.Counter()
@@ -61,13 +61,12 @@ class Supervisor:
 
     def _work(self, role: str, region: Region) -> None:
         """In the child, which never returns from here."""
-        name, database, ring_size, seed = self._task
+        code = 1
         try:
-            roles.run(role, name, database, ring_size, seed, self._ledger, region)
+            roles.run(role, self._place, self._ledger, region)
             code = 0
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - nothing may leave the child but its exit code
             traceback.print_exc()
-            code = 1
         sys.stderr.flush()
         os._exit(code)
 
@@ -130,9 +129,9 @@ class Supervisor:
             self._kill(pid)
 
 
-def main(name: str, database: str, ledger_path: str, seed: int, kills: int, ring_size: int) -> None:
-    ledger = Ledger(Path(ledger_path), kills + 2 * len(CREW))
-    supervisor = Supervisor(name, Path(database), ledger, seed, ring_size)
+def main(place: roles.Place, ledger_path: Path, kills: int) -> None:
+    ledger = Ledger(ledger_path, kills + 2 * len(CREW))
+    supervisor = Supervisor(place, ledger)
     gc.freeze()
     started = time.monotonic()
     try:
@@ -149,8 +148,10 @@ def main(name: str, database: str, ledger_path: str, seed: int, kills: int, ring
         "gets": sum(region.gets for region in ledger.regions()),
         "seconds": lasted,
     }
-    print(json.dumps(report | oracle.judge(name, Path(database), ledger, seed)))
+    print(json.dumps(report | oracle.judge(place.name, place.database, ledger, place.seed)))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], *map(int, sys.argv[4:7]))
+    name, database, ledger_path = sys.argv[1:4]
+    ring_size, seed, kills = map(int, sys.argv[4:])
+    main(roles.Place(name, Path(database), ring_size, seed), Path(ledger_path), kills)

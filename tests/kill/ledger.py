@@ -1,7 +1,7 @@
 """The ledger: what each worker says it was answered, in a file that every process maps.
 
 A plain store into a shared mapping survives SIGKILL and costs no system call. Each worker writes one region: the
-acknowledgement first, then the count that covers it in one aligned 8-byte store, so that a kill never leaves half of one.
+acknowledgement first, then the count that covers it, in one aligned 8-byte store that a kill cannot split.
 """
 
 import mmap

@@ -101,7 +101,8 @@ def _stored_once(database: Path, seed: int, ledger: Ledger) -> Iterator[int]:
         acked = {ack.n: position(ack.ref) for ack in region if ack.kind == PUT}
         assert acked == {n: mine.pop(n, None) for n in acked}, f"writer {region.number}"
         # What was in flight at its death: the context after the last answer.
-        assert set(mine) <= {len(acked)} and len(acked) + 1 >= region.next, f"writer {region.number}: {mine}"
+        assert len(acked) <= region.next <= len(acked) + 1
+        assert set(mine) <= {len(acked)}, f"writer {region.number}: {mine}"
         for ack in region:
             assert ack.kind != ANNOTATION or targets.pop(position(ack.ref)) == 1, f"{ack} is stored twice"
         yield len(mine)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import certified
 from ledger import ANNOTATION, PUT, Ack, Ledger, Region
@@ -125,13 +126,22 @@ def _query(store: Store, seed: int, other: Region, index: int) -> None:
     assert acked <= set(numbers) <= set(range(other.next)), f"writer {other.number}: {acked} were put, {numbers} found"
 
 
-def run(role: str, name: str, database: Path, ring_size: int, seed: int, ledger: Ledger, region: Region) -> None:
+class Place(NamedTuple):
+    """The store that a campaign is about."""
+
+    name: str
+    database: Path
+    ring_size: int
+    seed: int
+
+
+def run(role: str, place: Place, ledger: Ledger, region: Region) -> None:
     """One worker's life. `leader` and `standby` lead when they can; `standby` and `writer` write."""
     if role == "leader":
-        store = shmctx.open(name, db=database, ring_size=ring_size, settings=SETTINGS)
+        store = shmctx.open(place.name, db=place.database, ring_size=place.ring_size, settings=SETTINGS)
         while not ledger.stopping:
             time.sleep(0.01)
     else:
-        store = attach(name, standby=role == "standby")
-        (read if role == "reader" else write)(store, seed, ledger, region)
+        store = attach(place.name, standby=role == "standby")
+        (read if role == "reader" else write)(store, place.seed, ledger, region)
     store.close()

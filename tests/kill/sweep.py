@@ -157,7 +157,7 @@ def _leave_after(work: Work) -> NoReturn:
     try:
         work()
         code = 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - nothing may leave the child but its exit code
         traceback.print_exc()
     sys.stderr.flush()
     os._exit(code)

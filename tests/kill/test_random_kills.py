@@ -22,7 +22,7 @@ NOISE = 5
 
 @pytest.mark.timeout(14_400 if TORTURE else 240)
 def test_what_was_answered_survives_the_death_of_anybody_at_any_moment(segment_name, db, tmp_path, seed):
-    command = [sys.executable, str(HERE / "campaign.py"), segment_name, db, tmp_path / "ledger", seed, KILLS, RING_SIZE]
+    command = [sys.executable, str(HERE / "campaign.py"), segment_name, db, tmp_path / "ledger", RING_SIZE, seed, KILLS]
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, f"seed {seed}\n{done.stdout}{done.stderr}"

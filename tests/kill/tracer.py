@@ -32,7 +32,7 @@ def allow_tracing() -> None:
 
 
 def attach(pid: int, *options: str) -> subprocess.Popen[bytes]:
-    """strace on a process and its threads, once it watches all of them."""
+    """Start strace on a process and its threads, once it watches all of them."""
     tracer = subprocess.Popen(
         ["strace", "-qq", "-f", "-p", str(pid), *options], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
