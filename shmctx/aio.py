@@ -1,12 +1,15 @@
 """What of a store can block, for async callers: names and results as in Store.
 
-Reads of the database run on aiosqlite's thread, one connection per event loop; everything else delegates to the one
-synchronous implementation. Put, get of hot refs and span never block: call them on the store itself.
+Reading runs the same steps as Store does, with aiosqlite answering what they ask of the database. What waits for space
+or for a commit runs in a thread. Put, get of a hot ref and span never block: call them on the store itself.
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
+from shmctx import filters, lineage
+from shmctx.attachment import Attachment
+from shmctx.cold.aio import AsyncSqliteReader
 from shmctx.context import Context
 
 if TYPE_CHECKING:
@@ -16,38 +19,44 @@ if TYPE_CHECKING:
 class AsyncStore:
     """The awaitable face of a Store."""
 
-    def __init__(self, store: "Store") -> None:
+    def __init__(self, store: "Store", attachment: Attachment) -> None:
         self._store = store
+        self._answered = AsyncSqliteReader(attachment.database, attachment.store_id).answered
 
     async def get(self, ref: str, default: Any = None) -> Any:
-        """As Store.get. A hot ref is answered without leaving the loop's thread."""
+        """As Store.get."""
         if self._store.get_bytes(ref) is not None:
             return self._store.get(ref, default)
-        return await asyncio.to_thread(self._store.get, ref, default)
+        context = await self._answered(self._store.finder().find(ref))
+        return default if context is None else context
 
     async def resolve(self, ref: str) -> Context:
         """As store[ref]. Raises ContextNotFound."""
-        return await asyncio.to_thread(self._store.resolve, ref)
+        return await self._answered(self._store.finder().resolve(ref))
+
+    async def query(self, **wanted: Unpack[filters.Filters]) -> list[Context]:
+        """As Store.query."""
+        return await self._answered(filters.query(self._store.finder(), self._store.store_id, wanted))
+
+    async def children(self, ref: str) -> list[Context]:
+        """As Store.children."""
+        return await self._answered(lineage.children(self._store.finder(), ref))
+
+    async def ancestors(self, ref: str) -> list[Context]:
+        """As Store.ancestors."""
+        return await self._answered(lineage.ancestors(self._store.finder(), ref))
+
+    async def descendants(self, ref: str, *, max_depth: int | None = None) -> list[Context]:
+        """As Store.descendants."""
+        return await self._answered(lineage.descendants(self._store.finder(), ref, max_depth))
 
     async def put(self, event_name: str, **fields: Any) -> str:
         """As Store.put, for puts that wait: durable ones, and those that may meet a full ring."""
         return await asyncio.to_thread(self._store.put, event_name, **fields)
 
-    async def query(self, **filters: Any) -> list[Context]:
-        """As Store.query."""
-        return await asyncio.to_thread(lambda: self._store.query(**filters))
-
-    async def children(self, ref: str) -> list[Context]:
-        """As Store.children."""
-        return await asyncio.to_thread(self._store.children, ref)
-
-    async def ancestors(self, ref: str) -> list[Context]:
-        """As Store.ancestors."""
-        return await asyncio.to_thread(self._store.ancestors, ref)
-
-    async def descendants(self, ref: str, *, max_depth: int | None = None) -> list[Context]:
-        """As Store.descendants."""
-        return await asyncio.to_thread(lambda: self._store.descendants(ref, max_depth=max_depth))
+    async def annotate(self, ref: str, **fields: Any) -> None:
+        """As Store.annotate."""
+        await asyncio.to_thread(self._store.annotate, ref, **fields)
 
     async def flush(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  (as in Store)
         """As Store.flush."""

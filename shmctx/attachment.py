@@ -202,6 +202,7 @@ def _segment_to_lead(name: str, database: Path, ring_size: int, settings: Settin
     """Under the election: adopt the segment of a dead predecessor, or make one. Shows errors before a thread starts."""
     from shmctx.cold.sqlite import SqliteWriter
     from shmctx.drain import generation
+    from shmctx.drain.leader import announce
 
     try:
         existing = segments.attach(name)
@@ -217,11 +218,11 @@ def _segment_to_lead(name: str, database: Path, ring_size: int, settings: Settin
     writer = SqliteWriter(database, wal_limit=settings.wal_limit)
     try:
         if existing is None:
-            return generation.first(writer, name, database, ring_size, rehydrate=settings.rehydrate)
-        generation.align(writer, existing)
-        return existing
+            existing = generation.first(writer, name, database, ring_size, rehydrate=settings.rehydrate)
+        announce(existing.ring, generation.align(writer, existing).epoch)
     finally:
         writer.close()
+    return existing
 
 
 def _check_database(segment: Segment, database: Path) -> None:

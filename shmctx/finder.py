@@ -1,15 +1,17 @@
 """Finding contexts: hot first, then cold, and both together for a query.
 
 The database is asked only for what the ring does not have. A query asks both, the ring first: whatever is drained
-between the two steps then shows up in the second.
+between the two steps then shows up in the second. What may ask the database returns Steps (see cold.questions), which
+Finder.run answers in this thread and store.aio in an event loop.
 """
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from shmctx import records
-from shmctx.cold import ColdReader, Query
+from shmctx.cold import Query, questions
+from shmctx.cold.questions import Steps, answered
 from shmctx.context import Context
 from shmctx.errors import ContextNotFound, ForeignRef, MalformedRef, RecordDamaged
 from shmctx.hot._core import (
@@ -30,6 +32,10 @@ from shmctx.hot._core import (
 from shmctx.hot.shapes import RecordTuple
 from shmctx.refs import MAX_ALIAS, REF_LENGTH, alias_of, resolve_native
 
+if TYPE_CHECKING:
+    from shmctx.cold.reader import SqliteReader
+
+T = TypeVar("T")
 _MANY = 1 << 40
 _SCAN = 1024
 SESSIONS_CACHED = 4096
@@ -38,20 +44,31 @@ SESSIONS_CACHED = 4096
 class Finder:
     """Resolves refs and answers queries for one store. Any thread may use it."""
 
-    def __init__(self, ring: Ring, reader: ColdReader, store_id: int) -> None:
+    def __init__(self, ring: Ring, reader: "SqliteReader", store_id: int) -> None:
         self._ring = ring
-        self._reader = reader
+        self._ask = reader.ask
         self._store_id = store_id
         self._sessions: OrderedDict[int, bytes] = OrderedDict()
 
+    def run(self, steps: Steps[T]) -> T:
+        """The result of steps, with this thread asking. Raises ColdError."""
+        return answered(steps, self._ask)
+
     # ---- one context ----
 
-    def find(self, ref: str) -> Context | None:
-        """The context of a ref or alias, annotations merged; None if it is nowhere. Raises RecordDamaged, ColdError."""
-        position = self.locate(ref)
-        context = None if position is None else self.at(position)
+    def find(self, ref: str) -> Steps[Context | None]:
+        """The context of a ref or alias, annotations merged; None if it is nowhere. Raises RecordDamaged."""
+        position = yield from self.locate(ref)
+        context = None if position is None else (yield from self.at(position))
         if context is None:
             self._ring.count(MISSES, 1)
+        return context
+
+    def resolve(self, ref: str) -> Steps[Context]:
+        """As find, but a ref that does not resolve is an error. Raises ContextNotFound, MalformedRef, ForeignRef."""
+        context = yield from self.find(ref)
+        if context is None:
+            raise self.missing(ref)
         return context
 
     def missing(self, ref: object) -> ContextNotFound:
@@ -67,7 +84,7 @@ class Finder:
             f"{ref!r} resolves neither in the ring nor in the database: never put, aged out, or lost with a reboot."
         )
 
-    def locate(self, ref: object) -> int | None:
+    def locate(self, ref: object) -> Steps[int | None]:
         """The position that a ref or alias names, whether or not something is there; None for an unknown one."""
         if not isinstance(ref, str) or not ref or len(ref) > MAX_ALIAS:
             return None
@@ -77,29 +94,32 @@ class Finder:
         if not ref.isascii() and not _encodable(ref):
             return None
         for alias in dict.fromkeys((alias_of(ref), ref)):
-            position = self._find_alias(alias)
+            position = yield from self._find_alias(alias)
             if position is not None:
                 return position
         return None
 
-    def _find_alias(self, alias: str) -> int | None:
+    def _find_alias(self, alias: str) -> Steps[int | None]:
         for position in self._ring.find(ALIAS_LINK, alias, 0, 8):
             context = self._hot(position)
             if context is not None and context.identity == alias:
                 return position
-        return self._reader.find_alias(alias) if self.anything_cold() else None
+        if not self.anything_cold():
+            return None
+        found: int | None = yield questions.position_of(alias)
+        return found
 
-    def at(self, position: int) -> Context | None:
+    def at(self, position: int) -> Steps[Context | None]:
         """The context at a position, annotations merged."""
         try:
             record = self._ring.record(position)
         except RecordDamaged:
-            context = self._cold(position)
+            context = yield from self._cold(position)
             if context is None:
                 raise
             return context
         if record is None:
-            return self._cold(position)
+            return (yield from self._cold(position))
         context = self._decode(record)
         if context is None or not record[2]:
             return context
@@ -112,14 +132,15 @@ class Finder:
             return None
         return None if record is None else self._decode(record)
 
-    def _cold(self, position: int) -> Context | None:
+    def _cold(self, position: int) -> Steps[Context | None]:
         if not self.anything_cold():
             return None
-        context = self._reader.get(position)
+        context: Context | None = yield questions.context_at(position, self._store_id)
         if context is None:
             return None
         self._ring.count(COLD_HITS, 1)
-        return self._annotate(context, position, self._reader.annotations(position))
+        noted = yield questions.annotations_of((position,))
+        return self._annotate(context, position, noted.get(position, {}))
 
     def anything_cold(self) -> bool:
         """Whether anything was ever drained: before that, there may be no database at all."""
@@ -174,7 +195,7 @@ class Finder:
         if record is not None:
             payload = record[4] if record[1] == SESSION else None
         else:
-            session = self._reader.session(position) if self.anything_cold() else None
+            session = self._ask(questions.session_at(position)) if self.anything_cold() else None
             payload = None if session is None else records.encode_session(session)
         if payload is not None:
             self.remember_session(position, payload)
@@ -196,13 +217,16 @@ class Finder:
 
     # ---- many ----
 
-    def query(self, query: Query) -> list[Context]:
+    def query(self, query: Query) -> Steps[list[Context]]:
         """Contexts that fit, in the order of their positions, annotations merged."""
         drained = self._ring.positions()[2]
         found = {context.position: context for context in self._undrained(query, drained)}
         if self.anything_cold():
-            cold = self._reader.query(query)
-            noted = self._reader.annotations_of([context.position for context in cold])
+            cold: list[Context] = yield questions.contexts(query, self._store_id)
+            noted: dict[int, dict[int, dict[str, Any]]] = {}
+            for start in range(0, len(cold), questions.CHUNK):
+                chunk = cold[start : start + questions.CHUNK]
+                noted |= yield questions.annotations_of([context.position for context in chunk])
             for context in cold:
                 position = context.position
                 found[position] = self._annotate(context, position, noted.get(position, {}))

@@ -1,26 +1,34 @@
 """Who caused what: children, ancestors, descendants."""
 
 from collections import deque
-from collections.abc import Iterator
 
-from shmctx.cold import ColdReader, Query
+from shmctx.cold import Query, questions
+from shmctx.cold.questions import Steps
 from shmctx.context import Context
 from shmctx.finder import Finder
-from shmctx.refs import make_ref
 
 
-def children(finder: Finder, context: Context) -> list[Context]:
-    """The contexts that name this one as their parent, oldest first."""
+def children(finder: Finder, ref: str) -> Steps[list[Context]]:
+    """The contexts that name this one as their parent, oldest first. Raises ContextNotFound."""
+    context = yield from finder.resolve(ref)
+    return (yield from _caused_by(finder, context))
+
+
+def _caused_by(finder: Finder, context: Context) -> Steps[list[Context]]:
     return finder.query(Query(parent=context.identity))
 
 
-def ancestors(finder: Finder, context: Context) -> list[Context]:
-    """Parent, grandparent, ...; ends where a parent is unknown or was met (brought ids can form rings)."""
+def ancestors(finder: Finder, ref: str) -> Steps[list[Context]]:
+    """Parent, grandparent, ...; ends where a parent is unknown or was met (brought ids can form rings).
+
+    Raises ContextNotFound.
+    """
+    context = yield from finder.resolve(ref)
     found: list[Context] = []
     met = {context.ref}
     parent = context.parent_ref
     while parent is not None:
-        ancestor = finder.find(parent)
+        ancestor = yield from finder.find(parent)
         if ancestor is None or ancestor.ref in met:
             break
         met.add(ancestor.ref)
@@ -29,15 +37,16 @@ def ancestors(finder: Finder, context: Context) -> list[Context]:
     return found
 
 
-def descendants(finder: Finder, context: Context, max_depth: int | None = None) -> list[Context]:
-    """Everything caused by this context, oldest first, each once."""
+def descendants(finder: Finder, ref: str, max_depth: int | None = None) -> Steps[list[Context]]:
+    """Everything caused by this context, oldest first, each once. Raises ContextNotFound."""
+    context = yield from finder.resolve(ref)
     found: dict[int, Context] = {}
     queue = deque([(context, 0)])
     while queue:
         cause, level = queue.popleft()
         if max_depth is not None and level >= max_depth:
             continue
-        for child in children(finder, cause):
+        for child in (yield from _caused_by(finder, cause)):
             position = child.position
             if position not in found and position != context.position:
                 found[position] = child
@@ -45,13 +54,14 @@ def descendants(finder: Finder, context: Context, max_depth: int | None = None) 
     return [found[position] for position in sorted(found)]
 
 
-def all_refs(finder: Finder, reader: ColdReader, store_id: int) -> Iterator[str]:
-    """Refs of all contexts, oldest first. What is drained meanwhile is in the first list, and in the second."""
+def all_positions(finder: Finder) -> Steps[list[int]]:
+    """Positions of all contexts, oldest first. What is drained meanwhile is in the first list, and in the second."""
     undrained = finder.undrained()
-    last = 0
-    if finder.anything_cold():
-        for last in reader.positions():
-            yield make_ref(store_id, last)
-    for position in undrained:
-        if position > last:
-            yield make_ref(store_id, position)
+    found: list[int] = []
+    while finder.anything_cold():
+        chunk: list[int] = yield questions.positions_after(found[-1] if found else 0)
+        if not chunk:
+            break
+        found += chunk
+    last = found[-1] if found else 0
+    return found + [position for position in undrained if position > last]

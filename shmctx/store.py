@@ -2,13 +2,11 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 from shmctx import attachment, drafts, lineage, process, records, stats
 from shmctx.attachment import Attachment
-from shmctx.cold import Query
-from shmctx.context import Context, Identity, forget_source, register_source
+from shmctx.context import Context, forget_source, register_source
 from shmctx.errors import (
     NotDurable,
     RingFull,
@@ -16,10 +14,10 @@ from shmctx.errors import (
     StoreClosed,
     WriterStalled,
 )
+from shmctx.filters import Filters, query
 from shmctx.finder import Finder
-from shmctx.hot._core import ANNOTATION, CONTEXT, SESSION, SPACE_WAITS, Ring, parse_ref
+from shmctx.hot._core import ANNOTATION, CONTEXT, SESSION, SPACE_WAITS, Ring, make_ref, parse_ref
 from shmctx.propagation import ORIGIN, Bound, Scope, current_scope
-from shmctx.refs import alias_of
 from shmctx.settings import Settings
 
 if TYPE_CHECKING:
@@ -208,7 +206,7 @@ class Store(Mapping[str, Context]):
     def _get_cold(self, ref: str, default: Any) -> Any:
         """Where the core's `get` goes when a plain hot read does not answer."""
         self._attachment.refresh()
-        context = self._finder.find(ref)
+        context = self._finder.run(self._finder.find(ref))
         return default if context is None else context
 
     def resolve(self, ref: str) -> Context:
@@ -225,61 +223,32 @@ class Store(Mapping[str, Context]):
 
     def __iter__(self) -> Iterator[str]:
         """Refs of all contexts, hot and cold, oldest first."""
-        return lineage.all_refs(self._finder, self._attachment.reader, self.store_id)
+        positions = self._finder.run(lineage.all_positions(self._finder))
+        return (make_ref(self.store_id, position) for position in positions)
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(self._finder.run(lineage.all_positions(self._finder)))
 
-    def query(
-        self,
-        *,
-        correlation_id: str | None = None,
-        agent_id: str | None = None,
-        session_id: str | None = None,
-        event_name: str | None = None,
-        parent: str | None = None,
-        since: float | datetime | None = None,
-        until: float | datetime | None = None,
-        limit: int | None = None,
-        newest_first: bool = False,
-    ) -> list[Context]:
-        """Contexts that fit all that is given, oldest first, drained or not.
+    def query(self, **filters: Unpack[Filters]) -> list[Context]:
+        """Contexts that fit all that is given, drained or not, oldest first.
 
-        `parent` is a ref or event id; `since` (inclusive) and `until` (exclusive) are seconds since 1970 or datetimes.
+        `filters`: correlation_id, agent_id, session_id, event_name, parent (a ref or event id), since (inclusive) and
+        until (exclusive; seconds since 1970 or datetimes), limit, newest_first. Raises InvalidField, ColdError.
         """
-        query = Query(
-            correlation=drafts.identity("correlation_id", correlation_id, self.store_id),
-            parent=None if parent is None else self._parent_identity(parent),
-            agent_id=drafts.text("agent_id", agent_id),
-            session_id=drafts.text("session_id", session_id),
-            event_name=drafts.text("event_name", event_name),
-            since_ns=drafts.limit_ns("since", since),
-            until_ns=drafts.limit_ns("until", until),
-            limit=drafts.limit(limit),
-            newest_first=newest_first,
-        )
         self._attachment.refresh()
-        return self._finder.query(query)
-
-    def _parent_identity(self, parent: str) -> Identity:
-        """What children of a ref or event id name as their parent, even if that was never put."""
-        context = self.get(parent)
-        if context is not None:
-            return cast(Context, context).identity
-        identity = drafts.identity("parent", parent, self.store_id)
-        return alias_of(identity) if isinstance(identity, str) else cast(int, identity)
+        return self._finder.run(query(self._finder, self.store_id, filters))
 
     def children(self, ref: str) -> list[Context]:
         """The contexts that this one caused directly, oldest first."""
-        return lineage.children(self._finder, self.resolve(ref))
+        return self._finder.run(lineage.children(self._finder, ref))
 
     def ancestors(self, ref: str) -> list[Context]:
         """Parent, grandparent, ... up to the start of the chain, or to where it is not known any more."""
-        return lineage.ancestors(self._finder, self.resolve(ref))
+        return self._finder.run(lineage.ancestors(self._finder, ref))
 
     def descendants(self, ref: str, *, max_depth: int | None = None) -> list[Context]:
         """All contexts that this one caused, directly or not, oldest first; `max_depth` levels at most."""
-        return lineage.descendants(self._finder, self.resolve(ref), max_depth)
+        return self._finder.run(lineage.descendants(self._finder, ref, max_depth))
 
     # ---- the rest ----
 
@@ -288,7 +257,7 @@ class Store(Mapping[str, Context]):
         """What can block, for async callers: the same names, awaitable."""
         from shmctx.aio import AsyncStore
 
-        return AsyncStore(self)
+        return AsyncStore(self, self._attachment)
 
     def stats(self) -> dict[str, Any]:
         """Positions, occupancy, lag, leader, counters and sizes; `docs/cli.md` explains each key."""
@@ -319,6 +288,12 @@ class Store(Mapping[str, Context]):
 
     def __repr__(self) -> str:
         return f"<shmctx.Store {self.name!r} {self.store_id:06x}>"
+
+    def finder(self) -> Finder:
+        """How to find contexts in the segment that is in use now; for shmctx itself."""
+        self._attachment.refresh()
+        self._ring.state()  # raises StoreClosed
+        return self._finder
 
     def session_at(self, position: int) -> dict[str, Any] | None:
         """The session data in the record at a position."""

@@ -24,6 +24,7 @@ FUNCTION_LINES = 40
 # From the roof to the floor. A module imports from its own layer and from those below it; its layer is that of the
 # longest name here that it starts with. `shmctx` itself is the public face, what `import shmctx` gives.
 LAYERS = [
+    {"__main__"},
     {"cli", "gateway"},
     {"integrations"},
     {"transfer"},
@@ -31,7 +32,7 @@ LAYERS = [
     {"shmctx"},
     {"api"},
     {"store", "aio"},
-    {"attachment", "drafts", "finder", "lineage", "propagation", "stats"},
+    {"attachment", "drafts", "filters", "finder", "lineage", "propagation", "stats"},
     {"drain"},
     {"hot", "cold"},
     {"records"},

@@ -1,14 +1,15 @@
 """The cold side: the database that the drain fills and that every process reads by itself.
 
-`ColdWriter` and `ColdReader` are all that the rest of shmctx knows of a database; `sqlite` is the one that exists.
+`ColdWriter` is all that the drain knows of a database, `questions.Question` all that reading knows; SQLite is the one
+that exists.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
-from shmctx.context import Context, Identity
+from shmctx.context import Identity
 from shmctx.hot.shapes import RecordTuple
 
 
@@ -77,37 +78,3 @@ class ColdWriter(Protocol):
 
     def close(self) -> None:
         """Close the database."""
-
-
-class ColdReader(Protocol):
-    """Reading, from any thread. Methods raise ColdError."""
-
-    def get(self, position: int) -> Context | None:
-        """The context at a position."""
-
-    def find_alias(self, alias: str) -> int | None:
-        """The position of the newest context that brought this event id."""
-
-    def session(self, position: int) -> dict[str, Any] | None:
-        """The data of the session whose record is at a position."""
-
-    def annotations(self, target: int) -> dict[int, dict[str, Any]]:
-        """Fields annotated to the context at `target`, by the annotation's position."""
-
-    def annotations_of(self, targets: list[int]) -> dict[int, dict[int, dict[str, Any]]]:
-        """The same for many targets; those without annotations are left out."""
-
-    def query(self, query: Query) -> list[Context]:
-        """Contexts that fit, ordered by position, without their annotations."""
-
-    def count(self) -> int:
-        """How many contexts there are."""
-
-    def positions(self) -> Iterable[int]:
-        """Positions of all contexts, oldest first."""
-
-    def close(self) -> None:
-        """Close the connections."""
-
-    def abandon(self) -> None:
-        """In a forked child: forget the connections without touching them."""

@@ -138,7 +138,7 @@ def _view_sql(store_id: int) -> str:
         'ctx_' || {_base32(store_id, "r.position")} AS ref,
         coalesce(r.event_id, 'evt_' || {_base32(store_id, "r.position")}) AS event_id,
         (SELECT value FROM text WHERE id = r.event_name) AS event_name,
-        r.time_ns / 1e9 AS timestamp,
+        r.time_ns / 1000000000 + (r.time_ns % 1000000000) / 1e9 AS timestamp,
         {_identity(store_id, "r.correlation", "corr_")} AS correlation_id,
         {_identity(store_id, "r.parent", "evt_")} AS parent_event_id,
         {_identity(store_id, "r.root", "evt_")} AS root_event_id,

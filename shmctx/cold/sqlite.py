@@ -46,9 +46,14 @@ def translated(path: str) -> Iterator[None]:
         with fork_gate:
             yield
     except sqlite3.Error as error:
-        text = str(error)
-        hint = next((hint for word, hint in _HINTS if word in text), "")
-        raise ColdUnavailable(f"The database {path} cannot be used: {text}.", hint=hint) from error
+        raise translate(error, path) from error
+
+
+def translate(error: sqlite3.Error, path: str) -> ColdUnavailable:
+    """The ColdUnavailable for one of SQLite's errors."""
+    text = str(error)
+    hint = next((hint for word, hint in _HINTS if word in text), "")
+    return ColdUnavailable(f"The database {path} cannot be used: {text}.", hint=hint)
 
 
 class SqliteWriter:

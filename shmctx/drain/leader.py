@@ -16,6 +16,7 @@ from shmctx.cold.sqlite import SqliteWriter
 from shmctx.drain import generation
 from shmctx.drain.election import Election
 from shmctx.errors import ColdError, LeadershipLost, SegmentError
+from shmctx.hot._core import Ring
 from shmctx.hot.segment import Segment
 from shmctx.hot.shapes import RecordTuple
 from shmctx.settings import Settings
@@ -34,6 +35,13 @@ class Host(Protocol):
 
     def refresh(self) -> bool:
         """Move to the successor if this segment is sealed and there is one."""
+
+
+def announce(ring: Ring, epoch: int) -> None:
+    """Say in the segment that this process leads; after another one's death, that counts as a failover."""
+    note = ring.leader()
+    failover = note["pid"] not in (0, os.getpid()) and not process.is_alive(note["pid"], note["start"])
+    ring.set_leader(os.getpid(), process.start_time(os.getpid()), epoch, failover)
 
 
 class Leader:
@@ -62,9 +70,7 @@ class Leader:
             writer.close()
             raise
         self._writer = writer
-        note = segment.ring.leader()
-        failover = note["pid"] not in (0, os.getpid()) and not process.is_alive(note["pid"], note["start"])
-        segment.ring.set_leader(os.getpid(), process.start_time(os.getpid()), self._cursor.epoch, failover)
+        announce(segment.ring, self._cursor.epoch)
         segment.ring.set_drained(self._cursor.position)
 
     def _check_elected(self) -> None:
@@ -102,12 +108,12 @@ class Leader:
         if not stopping and head - self._cursor.position < self._settings.batch_records:
             ring.wait_urgent(urgent, self._settings.batch_window)
         self._drain_batch()
+        self._writer_in_use().maintain(idle=False)
         self._look_after_segment(idle=False)
         return True
 
     def _drain_batch(self) -> None:
-        ring, writer = self._host.segment.ring, self._writer
-        assert writer is not None
+        ring, writer = self._host.segment.ring, self._writer_in_use()
         batch = read_batch(self._host.segment, self._cursor.position, self._settings)
         writer.commit(batch)
         self._cursor = Cursor(
@@ -123,8 +129,8 @@ class Leader:
             return
         self._looked_after = now
         self._check_elected()
-        assert self._writer is not None
-        self._writer.maintain(idle=idle)
+        if idle:
+            self._writer_in_use().maintain(idle=True)
         segment = self._host.segment
         segment.ring.seen(time.time_ns())
         if not segment.is_current():
@@ -135,9 +141,8 @@ class Leader:
         segment.ring.seal(self._settings.lock_timeout)
         while self._cursor.position < segment.ring.positions()[1]:
             self._drain_batch()
-        assert self._writer is not None
         self._host.replace_segment(
-            generation.succeed(self._writer, segment, self._database, rehydrate=self._settings.rehydrate)
+            generation.succeed(self._writer_in_use(), segment, self._database, rehydrate=self._settings.rehydrate)
         )
         self._close_writer()  # opened again by run(): a new epoch for a new generation
 
@@ -150,6 +155,11 @@ class Leader:
         self._stop.wait(self._retry)
         self._retry = min(2 * self._retry, self._settings.retry_limit)
         return False
+
+    def _writer_in_use(self) -> SqliteWriter:
+        if self._writer is None:
+            raise LeadershipLost("This process has not taken over.")
+        return self._writer
 
     def _close_writer(self) -> None:
         if self._writer is not None:

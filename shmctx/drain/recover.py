@@ -161,22 +161,33 @@ def _replay_segment(
     report.segments += 1
     header = ring.header()
     reserved, _ = ring.settle()
-    head = ring.positions()[1]
     if cursor is not None and cursor.store_id != header["store_id"]:
         raise ColdMismatch(
             f"{report.database} belongs to store {cursor.store_id:06x}, the segment to store {header['store_id']:06x}.",
             hint=f"The segment was made with {header['database']}.",
         )
-    start = _start(ring, cursor)
+    start, head = _start(ring, cursor), ring.positions()[1]
     if writer is not None:
         if cursor is None:
             writer.create_store(store_id=header["store_id"], position=start)
         writer.take_over(store_id=header["store_id"])
         writer.begin_generation(generation=header["generation"], capacity=header["capacity"], position=start)
-    oldest = min(generation.oldest(ring), head)
-    if start < oldest:
-        report.lost_bytes = (oldest - max(start, header["base"])) * GRANULE if oldest > header["base"] else 0
-    position = start
+    report.lost_bytes = max(min(generation.oldest(ring), head) - max(start, header["base"]), 0) * GRANULE
+    _replay(report, ring, writer, start, progress)
+    if writer is not None:
+        writer.maintain(idle=True)
+    if report.damaged or report.lost_bytes or head > reserved:
+        report.outcome = Outcome.DAMAGED
+    if head > reserved:
+        report.message = (
+            f"{_message(report)} The segment's control words are damaged: run `shmctx unlink {report.name}` before "
+            "the daemon starts again."
+        )
+
+
+def _replay(report: Report, ring: Ring, writer: SqliteWriter | None, start: int, progress: Progress) -> None:
+    """Everything from `start` to the head, in batches of one transaction each."""
+    position, head = start, ring.positions()[1]
     while position < head:
         end, records, skipped = ring.scan(position, head, _RECORDS, _BYTES)
         damaged = [(low, high, ring.raw(low, high)) for low, high in skipped if ring.live(low)]
@@ -188,17 +199,7 @@ def _replay_segment(
             writer.commit(Batch(start=position, end=end, records=records, damaged=damaged))
         position = end
         progress(position - start, head - start)
-    if writer is not None:
-        writer.maintain(idle=True)
     report.position = position
-    if report.damaged or report.lost_bytes:
-        report.outcome = Outcome.DAMAGED
-    if head > reserved:
-        report.outcome = Outcome.DAMAGED
-        report.message = (
-            f"{_message(report)} The segment's control words are damaged: run `shmctx unlink {report.name}` before "
-            "the daemon starts again."
-        )
 
 
 def _start(ring: Ring, cursor: Cursor | None) -> int:

@@ -101,26 +101,11 @@ def create(
     sweep()
     temporary = f"/{_PREFIX}{name}~{os.getpid()}.{time.monotonic_ns()}"
     capacity = capacity_for(ring_size)
-    device, inode = process.pid_namespace()
     shm = _new_file(temporary)
     try:
         os.fchmod(shm.fd, 0o600)
         _allocate(shm.fd, _core.segment_size(capacity))
-        _core.format(
-            shm.fd,
-            name=name,
-            database=str(database),
-            boot_id=process.boot_id(),
-            store_id=store_id,
-            uid=os.geteuid(),
-            capacity=capacity,
-            gap_start=gap_start,
-            base=base,
-            generation=int.from_bytes(os.urandom(8), "little") >> 1,
-            created_ns=time.time_ns(),
-            pid_namespace_device=device,
-            pid_namespace_inode=inode,
-        )
+        _format(shm.fd, name, str(database), store_id=store_id, capacity=capacity, gap_start=gap_start, base=base)
         ring = Ring(shm.fd)
         if fill is not None:
             fill(ring)
@@ -133,6 +118,25 @@ def create(
     finally:
         shm.close_fd()
         posix_ipc.unlink_shared_memory(temporary)
+
+
+def _format(fd: int, name: str, database: str, **geometry: int) -> None:
+    device, inode = process.pid_namespace()
+    try:
+        _core.format(
+            fd,
+            name=name,
+            database=database,
+            boot_id=process.boot_id(),
+            uid=os.geteuid(),
+            generation=int.from_bytes(os.urandom(8), "little") >> 1,
+            created_ns=time.time_ns(),
+            pid_namespace_device=device,
+            pid_namespace_inode=inode,
+            **geometry,
+        )
+    except ValueError as error:
+        raise InvalidField(f"The segment cannot be made: {error}.", hint="Use a shorter path or name.") from None
 
 
 def _new_file(temporary: str) -> posix_ipc.SharedMemory:

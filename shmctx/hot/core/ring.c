@@ -143,7 +143,8 @@ static shx_status append_locked(shx_ring *ring, const shx_draft *draft, uint32_t
     uint64_t drained = atomic_load_explicit(&ring->control->drained, ACQUIRE);
     uint64_t need = granules_of(draft->size);
     uint64_t padding = wrap_padding(ring, head, need);
-    if (load(&writer->reserved) != head || drained > head || head - drained > ring->capacity) {
+    if (load(&writer->reserved) != head || head > SHX_POSITION_MASK || drained > head ||
+        head - drained > ring->capacity) {
         atomic_fetch_or_explicit(&ring->control->state, SHX_POISONED, RELAXED);
         return SHX_CORRUPT;
     }
@@ -292,6 +293,8 @@ shx_status shx_look(const shx_ring *ring, uint64_t position, shx_view *view) {
     uint64_t stamp = atomic_load_explicit(&record->stamp, ACQUIRE);
     if ((stamp & SHX_POSITION_MASK) != position) return SHX_MISS;
     if (parse(ring, record, position, stamp, view)) return SHX_OK;
+    /* Acquire fence: as in shx_copy; what did not make sense may be a newer record's. */
+    atomic_thread_fence(ACQUIRE);
     return shx_live(ring, position) ? SHX_DAMAGED : SHX_MISS;
 }
 
@@ -346,15 +349,17 @@ shx_status shx_fetch(const shx_ring *ring, uint64_t position, shx_view *view, vo
 
 uint64_t shx_last_end(const shx_ring *ring, void *scratch) {
     uint64_t end = 0;
-    for (uint64_t slot = 0; slot < ring->capacity; slot++) {
+    uint64_t bytes_left = 8 * ring->capacity * SHX_GRANULE; /* as in shx_resync */
+    for (uint64_t slot = 0; bytes_left && slot < ring->capacity; slot++) {
         const shx_record *record = &ring->records[slot];
         uint64_t stamp = atomic_load_explicit(&record->stamp, ACQUIRE);
         uint64_t position = stamp & SHX_POSITION_MASK;
         shx_view view;
         if (position < SHX_FIRST_POSITION || (position & (ring->capacity - 1)) != slot || position < end) continue;
         if (position >= ring->gap_start && position < ring->base) continue;
-        if (!parse(ring, record, position, stamp, &view) || !copy_checked(ring, &view, scratch)) continue;
-        end = position + view.granules;
+        if (!parse(ring, record, position, stamp, &view)) continue;
+        if (copy_checked(ring, &view, scratch)) end = position + view.granules;
+        else bytes_left -= view.size < bytes_left ? view.size : bytes_left;
     }
     return end;
 }
@@ -365,10 +370,15 @@ uint64_t shx_after(const shx_ring *ring, uint64_t position) {
 
 uint64_t shx_resync(const shx_ring *ring, uint64_t position, void *scratch) {
     uint64_t head = atomic_load_explicit(&ring->control->writer.head, ACQUIRE);
-    /* A damaged `head` must not make this endless: no more than the ring holds, on both sides of the gap. */
-    for (uint64_t tries = 2 * ring->capacity; tries && position < head; tries--) {
+    /* Damage must not make this endless: no more granules than the ring holds, on both sides of the gap, and no more
+     * bytes copied than reading all of it some times over. */
+    uint64_t bytes_left = 8 * ring->capacity * SHX_GRANULE;
+    for (uint64_t tries = 2 * ring->capacity; tries && bytes_left && position < head; tries--) {
         shx_view view;
-        if (shx_look(ring, position, &view) == SHX_OK && shx_copy(ring, &view, scratch) == SHX_OK) return position;
+        if (shx_look(ring, position, &view) == SHX_OK) {
+            if (shx_copy(ring, &view, scratch) == SHX_OK) return position;
+            bytes_left -= view.size < bytes_left ? view.size : bytes_left;
+        }
         position = shx_after(ring, position + 1);
     }
     return head;

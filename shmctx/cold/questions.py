@@ -1,0 +1,114 @@
+"""What can be asked of the database, as data: SQL, its values, and how to read the answer.
+
+The code that decides what to ask (`finder`, `lineage`) does not know who asks: it is written as generators that yield
+questions and are sent answers, and runs unchanged over the synchronous pool and over aiosqlite.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from shmctx.cold import Query, rows
+from shmctx.context import Context
+
+T = TypeVar("T")
+CHUNK = 500
+"""Positions in one IN (...) list."""
+
+_SELECT = f"SELECT {rows.resolved_columns()} FROM record AS r"
+
+
+class Question(NamedTuple, Generic[T]):
+    """One SELECT; `convert` turns all its rows into the answer."""
+
+    sql: str
+    values: Sequence[Any]
+    convert: Callable[[list[rows.Row]], T]
+
+
+Steps = Generator[Question[Any], Any, T]
+"""A computation that asks the database now and then."""
+
+
+def answered(steps: Steps[T], ask: Callable[[Question[Any]], Any]) -> T:
+    """Run steps to their end, asking one question after the other."""
+    try:
+        question = next(steps)
+        while True:
+            question = steps.send(ask(question))
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+def context_at(position: int, store_id: int) -> Question[Context | None]:
+    """The context at a position, without its annotations."""
+
+    def convert(found: list[rows.Row]) -> Context | None:
+        return rows.context_from_row(found[0], store_id) if found else None
+
+    return Question(f"{_SELECT} WHERE position = ?", (position,), convert)
+
+
+def position_of(alias: str) -> Question[int | None]:
+    """The position of the newest context that brought this event id."""
+    return Question("SELECT max(position) FROM record WHERE event_id = ?", (alias,), lambda found: found[0][0])
+
+
+def session_at(position: int) -> Question[dict[str, Any] | None]:
+    """The data of the session whose record is at a position."""
+    columns = "session_id, agent_id, sandbox_uuid, created_at, extra"
+
+    def convert(found: list[rows.Row]) -> dict[str, Any] | None:
+        return rows.session_from_row(found[0]) if found else None
+
+    return Question(f"SELECT {columns} FROM session WHERE position = ?", (position,), convert)
+
+
+def annotations_of(targets: Sequence[int]) -> Question[dict[int, dict[int, dict[str, Any]]]]:
+    """Fields annotated to up to CHUNK targets: by target, then by the annotation's position."""
+
+    def convert(found: list[rows.Row]) -> dict[int, dict[int, dict[str, Any]]]:
+        noted: dict[int, dict[int, dict[str, Any]]] = {}
+        for target, position, text in found:
+            noted.setdefault(target, {})[position] = rows.fields_from_json(text)
+        return noted
+
+    marks = ",".join("?" * len(targets))
+    return Question(f"SELECT target, position, fields FROM annotation WHERE target IN ({marks})", targets, convert)
+
+
+def contexts(query: Query, store_id: int) -> Question[list[Context]]:
+    """Contexts that fit, ordered by position, without their annotations."""
+    where, values = _conditions(query)
+    order = "DESC" if query.newest_first else "ASC"
+    sql = f"{_SELECT} {'WHERE ' + ' AND '.join(where) if where else ''} ORDER BY position {order} LIMIT ?"
+    limit = -1 if query.limit is None else query.limit
+    return Question(sql, (*values, limit), lambda found: [rows.context_from_row(row, store_id) for row in found])
+
+
+def count() -> Question[int]:
+    """How many contexts there are."""
+    return Question("SELECT count(*) FROM record", (), lambda found: int(found[0][0]))
+
+
+def positions_after(position: int) -> Question[list[int]]:
+    """The next positions of contexts, some thousands: short reads hold up no checkpoint."""
+    sql = "SELECT position FROM record WHERE position > ? ORDER BY position LIMIT 10000"
+    return Question(sql, (position,), lambda found: [row[0] for row in found])
+
+
+def _conditions(query: Query) -> tuple[list[str], list[Any]]:
+    named = "(SELECT id FROM text WHERE value = ?)"
+    tests = (
+        ("r.correlation = ?", query.correlation),
+        ("r.parent = ?", query.parent),
+        (f"r.agent = {named}", query.agent_id),
+        ("r.session IN (SELECT position FROM session WHERE session_id = ?)", query.session_id),
+        (f"r.event_name = {named}", query.event_name),
+        ("r.time_ns >= ?", query.since_ns),
+        ("r.time_ns < ?", query.until_ns),
+        ("r.position < ?", query.before),
+        ("r.position > ?", query.after),
+    )
+    used = [(test, value) for test, value in tests if value is not None]
+    return [test for test, _ in used], [value for _, value in used]
