@@ -131,23 +131,29 @@ def test_without_a_leader_puts_go_on_until_a_new_daemon_drains_the_orphan(lead, 
     print(oracle.judge(place.name, place.database, ledger, place.seed))
 
 
-def test_who_only_reads_and_flushes_follows_too(lead, segment_name, db, wait_for):
-    """A process that never puts meets no sealed ring, and must notice all the same."""
+@pytest.mark.parametrize("question", ["get", "query", "flush", "children"])
+def test_who_never_puts_follows_too(question, lead, segment_name, db, wait_for):
+    """A process that only asks meets no sealed ring, and must notice all the same, whatever it asks first."""
     leader = lead()
-    with shmctx.attach(segment_name) as reader, shmctx.attach(segment_name) as writer:
-        first = writer.put("before", _n=0)
+    with shmctx.attach(segment_name) as asker, shmctx.attach(segment_name) as writer:
+        first = writer.put("first")
         old = writer.stats()["generation"]
         shmctx.unlink(segment_name)
-        wait_for(lambda: writer.put("after", _n=1) and writer.stats()["generation"] != old)
+        wait_for(lambda: writer.put("after") and writer.stats()["generation"] != old)
         leader.kill()
         leader.wait()  # nobody drains what comes now
 
-        last = writer.put("last", _n=2)
-        assert reader[first].event_name == "before"
-        assert reader[last].event_name == "last"
-        assert [context.ref for context in reader.query(event_name="last")] == [last]
-        with pytest.raises(shmctx.NotDurable):
-            reader.flush(timeout=0.2)
+        last = writer.put("last", parent=first)
+        if question == "get":
+            assert asker[last].event_name == "last"
+        elif question == "query":
+            assert [context.ref for context in asker.query(event_name="last")] == [last]
+        elif question == "children":
+            assert [context.ref for context in asker.children(first)] == [last]
+        else:
+            with pytest.raises(shmctx.NotDurable):
+                asker.flush(timeout=0.2)
         with shmctx.open(segment_name, db=db):
-            reader.flush()
+            asker.flush()
         oracle.whole(db)
+        assert asker[first].event_name == "first"
