@@ -45,7 +45,7 @@ class Attachment:
         self.closed = False
         self.on_segment: Callable[[Ring], None] = lambda _: None
         self._role = role
-        self._join()
+        self._join(segment.ring)
         _hook_process_events()
         _attachments.add(self)
 
@@ -54,9 +54,8 @@ class Attachment:
         """The ring of the segment that is in use now."""
         return self.segment.ring
 
-    def _join(self) -> None:
+    def _join(self, ring: Ring) -> None:
         """Take a participant's slot, for people and counters."""
-        ring = self.segment.ring
         ring.set_lock_limit(self.settings.lock_timeout)
         if self._role == READER:
             return
@@ -66,10 +65,10 @@ class Attachment:
 
     def replace_segment(self, segment: Segment) -> None:
         """Go on with another segment of the same store. The old mapping lives until its last call returns."""
-        self.segment.ring.leave()
-        self.segment = segment
-        self._join()
+        self._join(segment.ring)
+        former, self.segment = self.segment, segment
         self.on_segment(segment.ring)
+        former.ring.leave()
 
     def refresh(self) -> bool:
         """Move to the successor if this generation is sealed (only then can there be one) and its name leads there.
@@ -85,7 +84,9 @@ class Attachment:
         if successor.header["generation"] == self.segment.header["generation"]:
             return False
         if successor.header["store_id"] != self.store_id:
-            raise ColdMismatch(f"The name {self.name!r} now leads to another store. Nothing was stored.")
+            raise ColdMismatch(
+                f"The name {self.name!r} now leads to another store.", hint="Attach that one, or choose another name."
+            )
         self.replace_segment(successor)
         return True
 
@@ -121,7 +122,7 @@ class Attachment:
         """In a forked child: the mapping is shared and stays; threads, locks and connections are the parent's."""
         candidate, self.candidate = self.candidate, None
         self.reader.abandon()
-        self._join()
+        self._join(self.segment.ring)
         if candidate is not None:
             candidate.forked()
             self.stand()

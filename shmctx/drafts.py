@@ -112,9 +112,11 @@ def _sort(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
             raise InvalidField(
                 f"put() has no field {name!r}. Nothing was stored.", hint="Custom fields begin with an underscore."
             )
-    if custom.get("_ref") == f"ctx_{fields.get('event_id')}" or resolve_native(str(custom.get("_ref"))):
+    brought = custom.get("_ref")
+    if brought is not None and (brought == f"ctx_{fields.get('event_id')}" or resolve_native(str(brought))):
         del custom["_ref"]  # follows from the event id
-    records.check_value(custom, "custom field")
+    if custom:
+        records.check_value(custom, "custom field")
     return fields, custom
 
 

@@ -127,6 +127,8 @@ class NotDurable(ShmctxError):
 class ContextNotFound(ShmctxError, KeyError):
     """The ref resolves neither in the ring nor in the database: never put, aged out, or lost with a reboot."""
 
+    hint = "A ref is the text that put() returned; query() finds contexts by what they hold."
+
     __str__ = ShmctxError.__str__  # KeyError would print the repr of the message
 
 

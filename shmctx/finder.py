@@ -6,7 +6,7 @@ Finder.run answers in this thread and store.aio in an event loop.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from shmctx import records
@@ -49,6 +49,7 @@ class Finder:
         self._ask = reader.ask
         self._store_id = store_id
         self._sessions: OrderedDict[int, bytes] = OrderedDict()
+        self._put_sessions: OrderedDict[Any, tuple[int, dict[str, Any]]] = OrderedDict()
 
     def run(self, steps: Steps[T]) -> T:
         """The result of steps, with this thread asking. Raises ColdError."""
@@ -206,6 +207,17 @@ class Finder:
         self._sessions[position] = payload
         while len(self._sessions) > SESSIONS_CACHED:
             self._sessions.popitem(last=False)
+
+    def known_session(self, session: Mapping[str, Any]) -> tuple[int, str] | None:
+        """(position, id) of the very data that this process put or found before; None for any other."""
+        known = self._put_sessions.get(session.get("id"))
+        return (known[0], known[1]["id"]) if known is not None and known[1] == session else None
+
+    def remember_put(self, position: int, session: dict[str, Any]) -> None:
+        """This data is at this position; nobody else has the dict."""
+        self._put_sessions[session["id"]] = position, session
+        while len(self._put_sessions) > SESSIONS_CACHED:
+            self._put_sessions.popitem(last=False)
 
     def find_session(self, session_id: str) -> tuple[int, dict[str, Any]] | None:
         """The newest hot record of a session: (position, data)."""

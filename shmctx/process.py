@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+MAX_COMMAND = 80
+"""Characters of a command line that a message shows."""
+
 
 def boot_id() -> str:
     """The kernel's random id of this boot; empty where /proc does not tell."""
@@ -53,15 +56,16 @@ def command(pid: int) -> str:
 
     try:
         found = psutil.Process(pid)
-        return " ".join(found.cmdline()) or found.name()
+        words = " ".join(" ".join(found.cmdline() or [found.name()]).split())
     except psutil.Error:
         return ""
+    return words if len(words) <= MAX_COMMAND else words[: MAX_COMMAND - 1] + "…"
 
 
 def describe(pid: int) -> str:
-    """One phrase that names a process: `pid 4711 (python agent.py), stopped`."""
+    """One phrase that names a process: `pid 4711 (python agent.py, stopped)`."""
     words = {"T": "stopped", "t": "stopped by a debugger", "D": "in uninterruptible sleep", "Z": "dead"}
     letter = state(pid)
     if not letter:
         return f"pid {pid}, which has ended"
-    return f"pid {pid} ({command(pid)}), {words.get(letter, 'running')}"
+    return f"pid {pid} ({command(pid)}, {words.get(letter, 'running')})"

@@ -7,6 +7,7 @@ __all__ = ["REF_LENGTH", "alias_of", "make_ref", "native_id", "parse_ref", "reso
 
 REF_LENGTH = 20
 MAX_ALIAS = 256  # characters
+_CHARACTERS = 16
 _NATIVE_PREFIXES = ("ctx_", "evt_", "corr_")
 
 
@@ -17,9 +18,9 @@ def native_id(prefix: str, store_id: int, position: int) -> str:
 
 def resolve_native(text: str) -> tuple[int, int] | None:
     """(store id, position) of a native ref, event id or correlation id; None for anything else."""
-    for prefix in _NATIVE_PREFIXES:
-        if text.startswith(prefix):
-            return parse_ref("ctx_" + text[len(prefix) :])
+    prefix, underscore, characters = text.partition("_")
+    if len(characters) == _CHARACTERS and prefix + underscore in _NATIVE_PREFIXES:
+        return parse_ref("ctx_" + characters)
     return None
 
 

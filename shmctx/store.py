@@ -1,5 +1,6 @@
 """Store: one face over hot and cold."""
 
+import copy
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
@@ -130,16 +131,18 @@ class Store(Mapping[str, Context]):
 
     def put_session(self, session: Mapping[str, Any]) -> tuple[int, str]:
         """(position of the session's record, session id); a record is stored only for data not seen before."""
-        data = dict(session)
+        known = self._finder.known_session(session)
+        if known is not None:
+            return known
+        data = copy.deepcopy(dict(session))
         payload = records.encode_session(data)
         sid: str = data["id"]
-        known = self._finder.find_session(sid)
-        if known is not None and known[1] == data:
-            return known[0], sid
-        ref = self._append_waiting(SESSION, payload, 0, f"session:{sid}", None, None, None, None)
-        position = _position(ref)
-        self._finder.remember_session(position, payload)
-        return position, sid
+        found = self._finder.find_session(sid)
+        if found is None or found[1] != data:
+            ref = self._append_waiting(SESSION, payload, 0, f"session:{sid}", None, None, None, None)
+            found = _position(ref), data
+        self._finder.remember_put(found[0], data)
+        return found[0], sid
 
     def _append_waiting(self, *record: Any) -> str:
         """Append; wait for space in a full ring, and for the successor of a sealed one."""
@@ -236,7 +239,9 @@ class Store(Mapping[str, Context]):
         until (exclusive; seconds since 1970 or datetimes), limit, newest_first. Raises InvalidField, ColdError.
         """
         self._attachment.refresh()
-        return self._finder.run(query(self._finder, self.store_id, filters))
+        found = self._finder.run(query(self._finder, self.store_id, filters))
+        # If the generation ended meanwhile, newer contexts may lie in its successor only.
+        return self._finder.run(query(self._finder, self.store_id, filters)) if self._attachment.refresh() else found
 
     def children(self, ref: str) -> list[Context]:
         """The contexts that this one caused directly, oldest first."""

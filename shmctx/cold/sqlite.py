@@ -204,12 +204,25 @@ class SqliteWriter:
     def maintain(self, *, idle: bool) -> None:
         """See ColdWriter."""
         size = self.wal_size()
-        if size == 0 or (not idle and size < CHECKPOINT_BYTES):
+        if size == 0 or (not idle and size < min(CHECKPOINT_BYTES, self._wal_limit)):
             return
         # PASSIVE never waits for readers. A log beyond the limit is emptied even if that waits for them a moment.
         mode = "TRUNCATE" if idle or size > self._wal_limit else "PASSIVE"
         with translated(str(self.path)):
             self._db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+
+    def settle(self) -> None:
+        """Copy what a predecessor's log holds into the database file, and sync that.
+
+        After a failed fsync Linux calls the log's pages clean, so frames of a failed commit may be whole in memory and
+        nowhere else; a later sync of the log would not write them. A checkpoint writes them anew.
+
+        Raises ColdUnavailable while a reader's snapshot holds it up.
+        """
+        with translated(str(self.path)):
+            _, frames, copied = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if copied < frames:
+            raise ColdUnavailable(f"A reader holds up the checkpoint of {self.path} that a new leader begins with.")
 
     def wal_size(self) -> int:
         """Bytes of the write-ahead log."""

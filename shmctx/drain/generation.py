@@ -10,7 +10,7 @@ from shmctx import records
 from shmctx.cold import Cursor
 from shmctx.cold.sqlite import SqliteWriter
 from shmctx.context import Context
-from shmctx.errors import ColdMismatch, SegmentExists, SegmentMismatch
+from shmctx.errors import ColdMismatch, SegmentExists, SegmentMismatch, SegmentMissing
 from shmctx.hot import segment as segments
 from shmctx.hot._core import ANNOTATION, CONTEXT, FIRST_POSITION, GRANULE, SEALED, SESSION, Ring, make_ref
 from shmctx.hot.segment import Segment
@@ -79,6 +79,21 @@ def succeed(writer: SqliteWriter, old: Segment, database: Path, *, rehydrate: bo
     header = old.header
     place = Cursor(header["store_id"], 0, header["capacity"], 0, old.ring.positions()[1])
     return _make(writer, place, old.name, database, lost=0, rehydrate=rehydrate)
+
+
+def after(writer: SqliteWriter, sealed: Segment, database: Path, *, rehydrate: bool) -> Segment:
+    """For a leader that missed how its sealed segment was succeeded: the segment to go on with.
+
+    What the sealed one still holds is stored; generations in between that lost their names are found and drained.
+    """
+    cursor = writer.cursor()
+    if cursor is not None:
+        writer.check_store(cursor, sealed.header["store_id"])
+    try:
+        return segments.attach(sealed.name)
+    except SegmentMissing:
+        ring_size = sealed.header["capacity"] * GRANULE
+        return first(writer, sealed.name, database, ring_size, rehydrate=rehydrate)
 
 
 def drain_orphans(writer: SqliteWriter, name: str, cursor: Cursor) -> list[int]:

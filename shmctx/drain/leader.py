@@ -16,12 +16,13 @@ from shmctx.cold.sqlite import SqliteWriter
 from shmctx.drain import generation
 from shmctx.drain.election import Election
 from shmctx.errors import ColdError, LeadershipLost, SegmentError
-from shmctx.hot._core import Ring
+from shmctx.hot._core import SEALED, Ring
 from shmctx.hot.segment import Segment
 from shmctx.hot.shapes import RecordTuple
 from shmctx.settings import Settings
 
 _SHORTEST_RETRY = 0.02  # seconds
+_LAZIEST = 4  # idle intervals
 
 
 class Host(Protocol):
@@ -57,6 +58,7 @@ class Leader:
         self._cursor: Cursor
         self._retry = _SHORTEST_RETRY
         self._looked_after = 0.0
+        self._idle = 0
 
     def take_over(self) -> None:
         """Open the database and raise the epoch; with it, the segment's drain position. Raises ColdError."""
@@ -65,13 +67,18 @@ class Leader:
         segment = self._host.segment
         writer = SqliteWriter(self._database, wal_limit=self._settings.wal_limit)
         try:
+            if segment.ring.state() & SEALED:  # its successor lost its name too, or was never made
+                segment = generation.after(writer, segment, self._database, rehydrate=self._settings.rehydrate)
+                self._host.replace_segment(segment)
             self._cursor = generation.align(writer, segment)
+            writer.settle()
         except BaseException:
             writer.close()
             raise
         self._writer = writer
         announce(segment.ring, self._cursor.epoch)
         segment.ring.set_drained(self._cursor.position)
+        segment.ring.note_drain(0, "")  # the database can be written: whatever went wrong before is over
 
     def _check_elected(self) -> None:
         if not self._election.holds():
@@ -103,8 +110,11 @@ class Leader:
         if head <= self._cursor.position:
             self._look_after_segment(idle=True)
             if not stopping and ring.positions()[1] == head:
-                ring.wait_head(head, self._settings.idle_interval)
+                self._idle += 1
+                # Nothing happens for long: look after the segment more and more rarely.
+                ring.wait_head(head, self._settings.idle_interval * min(1 + self._idle // 16, _LAZIEST))
             return False
+        self._idle = 0
         if not stopping and head - self._cursor.position < self._settings.batch_records:
             ring.wait_urgent(urgent, self._settings.batch_window)
         self._drain_batch()
@@ -228,7 +238,9 @@ class Candidate:
             self._election.resign()
 
     def _wait_for_leader(self) -> None:
-        """Until the leader dies or it is time to try again, whichever comes first."""
+        """Until it is time to try again; a standby keeps up with the generations meanwhile."""
+        with contextlib.suppress(SegmentError, ColdError):
+            self._host.refresh()
         self._stop.wait(self._settings.poll_interval)
 
     def stop(self, timeout: float) -> bool:

@@ -264,8 +264,9 @@ static bool scan_step(RingObject *self, scan_state *state) {
     void *scratch = PyMem_Malloc(SHX_MAX_PAYLOAD);
     if (!scratch) return PyErr_NoMemory() != NULL;
     uint64_t from = state->position;
-    state->position = shx_resync(&self->ring, from + 1, scratch);
-    if (state->position > state->stop) state->position = state->stop;
+    uint64_t next = shx_resync(&self->ring, from + 1, scratch);
+    /* `head` may have shrunk in a damaged segment: always forwards, so that a scan ends. */
+    state->position = next > from && next < state->stop ? next : state->stop;
     PyMem_Free(scratch);
     return append_new(state->skipped, Py_BuildValue("(KK)", (unsigned long long)from,
                                                     (unsigned long long)state->position));
