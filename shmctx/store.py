@@ -2,11 +2,12 @@
 
 import copy
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Self, Unpack, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast
 
 from shmctx import attachment, drafts, lineage, process, records, stats
 from shmctx.attachment import Attachment
+from shmctx.cold.questions import Steps
 from shmctx.context import Context, forget_source, register_source
 from shmctx.errors import (
     NotDurable,
@@ -24,6 +25,7 @@ from shmctx.settings import Settings
 if TYPE_CHECKING:
     from shmctx.aio import AsyncStore
 
+T = TypeVar("T")
 _WAIT_STEP = 0.1  # seconds between looks while waiting for space or durability
 _encode = records.encode
 _RARE = (RingFull, SegmentSealed, WriterStalled, TypeError, UnicodeEncodeError)
@@ -174,11 +176,16 @@ class Store(Mapping[str, Context]):
 
         `timeout` in seconds (default: 30). Raises NotDurable; nothing is lost then, and flush may be called again.
         """
+        self._attachment.refresh()
         self._wait_durable(self._ring.positions()[1], self._settings.durable_timeout if timeout is None else timeout)
 
     def _wait_durable(self, end: int, timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        while self._attachment.refresh() or (drained := self._ring.positions()[2]) < end:
+        while True:
+            self._attachment.refresh()
+            drained = self._ring.positions()[2]
+            if drained >= end:  # also after a move: positions only grow, and the former generation was drained first
+                return
             left = deadline - time.monotonic()
             if left <= 0:
                 raise NotDurable(
@@ -226,11 +233,11 @@ class Store(Mapping[str, Context]):
 
     def __iter__(self) -> Iterator[str]:
         """Refs of all contexts, hot and cold, oldest first."""
-        positions = self._finder.run(lineage.all_positions(self._finder))
+        positions = self._run(lineage.all_positions)
         return (make_ref(self.store_id, position) for position in positions)
 
     def __len__(self) -> int:
-        return len(self._finder.run(lineage.all_positions(self._finder)))
+        return len(self._run(lineage.all_positions))
 
     def query(self, **filters: Unpack[Filters]) -> list[Context]:
         """Contexts that fit all that is given, drained or not, oldest first.
@@ -238,22 +245,27 @@ class Store(Mapping[str, Context]):
         `filters`: correlation_id, agent_id, session_id, event_name, parent (a ref or event id), since (inclusive) and
         until (exclusive; seconds since 1970 or datetimes), limit, newest_first. Raises InvalidField, ColdError.
         """
-        self._attachment.refresh()
-        found = self._finder.run(query(self._finder, self.store_id, filters))
-        # If the generation ended meanwhile, newer contexts may lie in its successor only.
-        return self._finder.run(query(self._finder, self.store_id, filters)) if self._attachment.refresh() else found
+        return self._run(lambda finder: query(finder, self.store_id, filters))
+
+    def _run(self, question: Callable[[Finder], Steps[T]]) -> T:
+        """Ask the generation in use now; if it ended meanwhile, newer contexts may lie in its successor: ask again."""
+        while True:
+            finder = self.finder()
+            found = finder.run(question(finder))
+            if not self._attachment.refresh():
+                return found
 
     def children(self, ref: str) -> list[Context]:
         """The contexts that this one caused directly, oldest first."""
-        return self._finder.run(lineage.children(self._finder, ref))
+        return self._run(lambda finder: lineage.children(finder, ref))
 
     def ancestors(self, ref: str) -> list[Context]:
         """Parent, grandparent, ... up to the start of the chain, or to where it is not known any more."""
-        return self._finder.run(lineage.ancestors(self._finder, ref))
+        return self._run(lambda finder: lineage.ancestors(finder, ref))
 
     def descendants(self, ref: str, *, max_depth: int | None = None) -> list[Context]:
         """All contexts that this one caused, directly or not, oldest first; `max_depth` levels at most."""
-        return self._finder.run(lineage.descendants(self._finder, ref, max_depth))
+        return self._run(lambda finder: lineage.descendants(finder, ref, max_depth))
 
     # ---- the rest ----
 

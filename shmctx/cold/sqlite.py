@@ -211,18 +211,15 @@ class SqliteWriter:
         with translated(str(self.path)):
             self._db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
 
-    def settle(self) -> None:
-        """Copy what a predecessor's log holds into the database file, and sync that.
+    def settle(self) -> bool:
+        """Copy what a predecessor's log holds into the database file and sync that; False if a reader holds it up.
 
         After a failed fsync Linux calls the log's pages clean, so frames of a failed commit may be whole in memory and
         nowhere else; a later sync of the log would not write them. A checkpoint writes them anew.
-
-        Raises ColdUnavailable while a reader's snapshot holds it up.
         """
         with translated(str(self.path)):
             _, frames, copied = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if copied < frames:
-            raise ColdUnavailable(f"A reader holds up the checkpoint of {self.path} that a new leader begins with.")
+        return bool(copied >= frames)
 
     def wal_size(self) -> int:
         """Bytes of the write-ahead log."""

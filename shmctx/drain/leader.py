@@ -15,7 +15,7 @@ from shmctx.cold import Batch, Cursor
 from shmctx.cold.sqlite import SqliteWriter
 from shmctx.drain import generation
 from shmctx.drain.election import Election
-from shmctx.errors import ColdError, LeadershipLost, SegmentError
+from shmctx.errors import ColdError, ColdUnavailable, LeadershipLost, SegmentError
 from shmctx.hot._core import SEALED, Ring
 from shmctx.hot.segment import Segment
 from shmctx.hot.shapes import RecordTuple
@@ -71,7 +71,11 @@ class Leader:
                 segment = generation.after(writer, segment, self._database, rehydrate=self._settings.rehydrate)
                 self._host.replace_segment(segment)
             self._cursor = generation.align(writer, segment)
-            writer.settle()
+            if not writer.settle() and segment.ring.leader()["error"]:
+                raise ColdUnavailable(
+                    f"A reader holds up the checkpoint of {self._database} that must follow a failed write.",
+                    hint="It ends with that reader's snapshot; `shmctx ps` lists the processes.",
+                )
         except BaseException:
             writer.close()
             raise
