@@ -3,6 +3,7 @@
 import itertools
 import time
 
+import oracle
 import stored
 
 import shmctx
@@ -33,6 +34,22 @@ def test_a_standby_drains_after_the_death_of_the_leader(lead, segment_name, db):
     print(f"from the leader's death to a commit of the next: {', '.join(f'{seconds:.3f}' for seconds in took)} s")
     assert max(took) < NOISE
     stored.once(db, next(numbers))
+
+
+def test_a_reader_in_the_midst_of_its_read_holds_up_no_leader_change(lead, segment_name, db):
+    """As one does that is stopped there: its snapshot ends before the log does, so no checkpoint can be completed."""
+    leader = lead()
+    with shmctx.attach(segment_name) as agent, oracle.reading(db) as reader:
+        agent.put("failover", _n=0, durable=True)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM record").fetchone()
+        agent.put("failover", _n=1, durable=True)
+        leader.kill()
+        leader.wait()
+        lead("standby")
+        agent.put("failover", _n=2, durable=True)
+
+    stored.once(db, 3)
 
 
 def test_puts_go_on_while_nobody_leads(lead, segment_name, db):
