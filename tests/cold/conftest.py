@@ -1,12 +1,12 @@
+import sqlite3
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "store"))
 
-import sqlite3  # noqa: E402
-
-import pytest  # noqa: E402
-from stores import side, stores  # noqa: E402, F401
+from stores import side, stores  # noqa: F401
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The database as it is found: versions, damage, locks, room; what is refused is not touched."""
 
-import os
 import resource
 import sqlite3
 import stat
@@ -47,7 +46,9 @@ def test_another_application_s_database_is_refused(stores, shell, version):
     refused(stores, ColdMismatch, "another application|version 7")
 
 
-@pytest.mark.parametrize("content", [b"no database at all, but long enough to have a header" * 20, b"SQLite format 3\0" + bytes(4080)])
+@pytest.mark.parametrize(
+    "content", [b"no database, but long enough to have a header" * 20, b"SQLite format 3\0" + bytes(4080)]
+)
 def test_a_file_that_is_no_database_is_refused(stores, content):
     stores.database.write_bytes(content)
 
@@ -160,7 +161,8 @@ def unshared_disk(tmp_path):
         probe = subprocess.run([*options, mount], capture_output=True, text=True, timeout=30, check=False)
         if probe.returncode:
             pytest.skip(f"mounting in a namespace of one's own is not permitted here: {probe.stderr.strip()}")
-        command = [*options, f'{mount} && exec "$@"', "sh", sys.executable, "-c", textwrap.dedent(script), name, str(disk)]
+        program = [sys.executable, "-c", textwrap.dedent(script), name, str(disk)]
+        command = [*options, f'{mount} && exec "$@"', "sh", *program]
         done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout.splitlines()
@@ -209,7 +211,7 @@ def test_a_reader_refuses_the_database_of_another_store(stores, tmp_path):
     store.close()
     with shmctx.open(f"{stores.name}-2", db=tmp_path / "2.db", ring_size=4096) as other:
         other.put("theirs", durable=True)
-    os.replace(tmp_path / "2.db", stores.database)
+    (tmp_path / "2.db").replace(stores.database)
 
     with pytest.raises(ColdMismatch, match="another store"):
         stores.attach().get(ref)

@@ -16,7 +16,8 @@ def filled(stores):
     """A reader of a database with a few thousand contexts of many conversations, agents and sessions."""
     store = stores.leaderless(4 << 20)
     for number in range(300):
-        with store.span("start", agent_id=f"a-{number % 40}", session={"id": f"s-{number % 60}"}, event_id=f"e-{number}"):
+        session = {"id": f"s-{number % 60}"}
+        with store.span("start", agent_id=f"a-{number % 40}", session=session, event_id=f"e-{number}"):
             for step in range(7):
                 ref = store.put(f"step:{step}", agent_id=f"a-{step + number % 40}")
     store.annotate(ref, error="e")
@@ -26,43 +27,44 @@ def filled(stores):
     reader.close()
 
 
-def plan_of(stores, reader, ask):
-    """The query plan, one line per step, of every SELECT that `ask(reader)` sends."""
-    sent = []
-    with reader._connection() as connection:
-        connection.set_trace_callback(sent.append)
-    ask(reader)
-    with reader._connection() as connection:
-        connection.set_trace_callback(None)
+def plan_of(stores, question):
+    """The query plan, one line per step. The reader answers the question too, so that it is one that is asked."""
     look = sqlite3.connect(stores.database)
-    steps = [row[3] for sql in sent if sql.startswith("SELECT") for row in look.execute(f"EXPLAIN QUERY PLAN {sql}")]
+    steps = [row[3] for row in look.execute(f"EXPLAIN QUERY PLAN {question.sql}", question.values)]
     look.close()
     assert steps
     return steps
 
 
+def contexts(**filters):
+    return lambda _, store: questions.contexts(Query(**filters), store.store_id)
+
+
 LOOKUPS = {
-    "by ref": (lambda r, p: r.get(p), "SEARCH r USING INTEGER PRIMARY KEY"),
-    "by alias": (lambda r, p: r.find_alias("e-7"), "USING COVERING INDEX record_by_event_id"),
-    "session": (lambda r, p: r.session(3), "SEARCH session USING INTEGER PRIMARY KEY"),
-    "annotations": (lambda r, p: r.annotations(p), "USING INDEX annotation_by_target"),
-    "by correlation": (lambda r, p: r.query(Query(correlation=p)), "record_by_correlation"),
-    "by correlation, in pages": (lambda r, p: r.query(Query(correlation=p, limit=3, after=5)), "record_by_correlation"),
-    "by agent": (lambda r, p: r.query(Query(agent_id="a-3")), "record_by_agent"),
-    "by session": (lambda r, p: r.query(Query(session_id="s-3")), "record_by_session"),
-    "by parent": (lambda r, p: r.query(Query(parent=p)), "record_by_parent"),
-    "by brought parent": (lambda r, p: r.query(Query(parent="e-3")), "record_by_parent"),
-    "by name": (lambda r, p: r.query(Query(event_name="start")), "record_by_name"),
-    "by agent, newest": (lambda r, p: r.query(Query(agent_id="a-3", limit=2, newest_first=True)), "record_by_agent"),
-    "newest": (lambda r, p: r.query(Query(limit=10, newest_first=True)), ""),
+    "by ref": (lambda at, store: questions.context_at(at, store.store_id), "SEARCH r USING INTEGER PRIMARY KEY"),
+    "by alias": (lambda *_: questions.position_of("e-7"), "USING COVERING INDEX record_by_event_id"),
+    "session": (lambda *_: questions.session_at(3), "SEARCH session USING INTEGER PRIMARY KEY"),
+    "annotations": (lambda at, _: questions.annotations_of([at, at + 1]), "USING INDEX annotation_by_target"),
+    "positions": (lambda at, _: questions.positions_after(at), "SEARCH record USING INTEGER PRIMARY KEY"),
+    "by correlation": (contexts(correlation=3), "record_by_correlation"),
+    "by brought correlation, in pages": (contexts(correlation="c", limit=3, after=5), "record_by_correlation"),
+    "by agent": (contexts(agent_id="a-3"), "record_by_agent"),
+    "by agent, newest": (contexts(agent_id="a-3", limit=2, newest_first=True), "record_by_agent"),
+    "by session": (contexts(session_id="s-3"), "record_by_session"),
+    "by parent": (contexts(parent=3), "record_by_parent"),
+    "by brought parent": (contexts(parent="e-3"), "record_by_parent"),
+    "by name": (contexts(event_name="start"), "record_by_name"),
+    "newest": (contexts(limit=10, newest_first=True), ""),
 }
 
 
 @pytest.mark.parametrize("ask, index", LOOKUPS.values(), ids=LOOKUPS)
 def test_every_look_up_goes_through_an_index(stores, filled, ask, index):
     reader, store, ref = filled
-    steps = plan_of(stores, reader, lambda r: ask(r, store[ref].position))
+    question = ask(store[ref].position, store)
+    steps = plan_of(stores, question)
 
+    reader.ask(question)
     assert [step for step in steps if step.startswith("SCAN") and (index or "SCAN r" not in step)] == []
     assert any(index in step for step in steps), steps
     if "session" not in index:  # several records may hold one session; all others come in the index's order
@@ -70,9 +72,9 @@ def test_every_look_up_goes_through_an_index(stores, filled, ask, index):
 
 
 def test_by_time_through_an_index(stores, filled):
-    reader, store, ref = filled
+    _, store, ref = filled
     end = store[ref].time_ns
-    steps = plan_of(stores, reader, lambda r: r.query(Query(since_ns=end - 10, until_ns=end)))
+    steps = plan_of(stores, questions.contexts(Query(since_ns=end - 10, until_ns=end), store.store_id))
 
     assert any("record_by_time" in step for step in steps), steps
 

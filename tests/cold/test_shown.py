@@ -60,7 +60,8 @@ def test_the_view_is_made_for_people_to_filter(story, shell):
     found = look.execute("SELECT ref FROM context WHERE agent_id = 'a' AND event_name = 'child'").fetchall()
 
     assert [row["ref"] for row in found] == [context.ref for context in story.query(agent_id="a", event_name="child")]
-    assert look.execute("SELECT ref FROM context WHERE event_id = 'evt_377df9c5'").fetchone()["ref"] == story["evt_377df9c5"].ref
+    brought = look.execute("SELECT ref FROM context WHERE event_id = 'evt_377df9c5'").fetchone()
+    assert brought["ref"] == story["evt_377df9c5"].ref
 
 
 def test_the_view_spells_the_largest_positions(stores, shell):

@@ -1,7 +1,7 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "store"))
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "store")]
 
 from stores import side, stores  # noqa: E402, F401
-sys.path.insert(0, str(Path(__file__).parent))

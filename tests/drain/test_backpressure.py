@@ -11,8 +11,7 @@ def fill(store):
     """Put until the ring is full; returns the refs."""
     refs = []
     with pytest.raises(shmctx.RingFull) as caught:
-        while len(refs) < 1000:
-            refs.append(store.put("x", _n=len(refs)))
+        refs.extend(store.put("x", _n=number) for number in range(1000))
     return refs, caught.value
 
 

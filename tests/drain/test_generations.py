@@ -2,7 +2,10 @@
 
 import os
 
+import pytest
+
 import shmctx
+from shmctx.errors import SegmentSealed
 
 
 def test_the_segment_of_a_dead_predecessor_is_adopted(stores, spawn):
@@ -142,6 +145,7 @@ def test_processes_move_to_the_next_generation_when_the_name_is_removed(stores, 
 
 def test_an_orphan_that_nobody_leads_is_drained_by_who_opens_the_name(stores, spawn):
     """The name goes while only an agent lives: its records are found through it, and it follows."""
+    stores.leaderless(1 << 16).close()
     agent = spawn(
         """
         import shmctx, sys
@@ -153,7 +157,7 @@ def test_an_orphan_that_nobody_leads_is_drained_by_who_opens_the_name(stores, sp
         store.close()
         """,
         stores.name,
-    ) if stores.leaderless(1 << 16).close() is None else None
+    )
     refs = agent.line().split()
     shmctx.unlink(stores.name)
     store = stores.open(1 << 16)
@@ -176,3 +180,17 @@ def test_an_orphan_of_this_very_process_is_found_too(stores):
 
     assert list(store) == list(agent) == refs
     assert store.stats()["leader"]["pid"] == os.getpid()
+
+
+def test_a_sealed_generation_without_a_successor_takes_no_puts(stores):
+    store = stores.leaderless(1 << 16)
+    ref = store.put("x")
+    store._ring.seal(1.0)
+    shmctx.unlink(stores.name)
+
+    with pytest.raises(SegmentSealed) as caught:
+        store._ring.append(2, b"payload", 0, None, None, None, None, None)
+    assert "Attach" in caught.value.hint
+    with pytest.raises(shmctx.SegmentMissing, match="no process has made a new one"):
+        store.put("y")
+    assert list(store) == [ref]

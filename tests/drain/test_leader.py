@@ -1,6 +1,5 @@
 """The leader's loop: one transaction for rows and position, fencing, group commit, errors that pass."""
 
-import os
 import sqlite3
 import threading
 
@@ -57,7 +56,7 @@ def test_a_leader_that_was_replaced_cannot_commit(stores):
     store = stores.leaderless()
     position = store[store.put("x")].position
     with SqliteWriterPair(stores, store.store_id) as (former, newer):
-        record = (position, CONTEXT, False, 1, store.get_bytes(list(store)[0]))
+        record = (position, CONTEXT, False, 1, store.get_bytes(next(iter(store))))
         batch = Batch(start=newer.cursor().position, end=position + 2, records=[record])
         with pytest.raises(LeadershipLost):
             former.commit(batch)
@@ -157,14 +156,16 @@ def test_errors_of_the_database_are_told_and_pass(stores, shell, wait_for):
 def hostile_payloads():
     """Payloads with a checksum that fits, which no put() writes."""
     big, name = b"\xcf" + b"\xff" * 8, b"\xa1x"
-    yield from ((CONTEXT, payload) for payload in (b"", b"\xc1", b"\x90", b"\x91\x01", b"\xc4\x02xx", b"\x91\xa2\xff\xfe"))
+    for payload in (b"", b"\xc1", b"\x90", b"\x91\x01", b"\xc4\x02xx", b"\x91\xa2\xff\xfe"):
+        yield CONTEXT, payload
     yield CONTEXT, b"\x92" + name + big  # depth
     yield CONTEXT, b"\x93" + name + b"\x00" + big  # parent
     yield CONTEXT, b"\x94" + name + b"\x00\xc0" + big  # correlation
     yield CONTEXT, b"\x97" + name + b"\x00\xc0\xc0\xc0\xc0" + big  # session
     yield CONTEXT, b"\x98" + name + b"\x00\xc0\xc0\xc0\xc0\xc0" + big  # form
     yield CONTEXT, b"\x99" + name + b"\x00\xc0\xc0\xc0\xc0\xc0\x08\xa1y"  # a text where eight hex digits are flagged
-    yield CONTEXT, b"\x9b" + name + b"\x00\xc0\xc0\xc0\xc0\xc0\x00\xc0\xc0\x81\xa2_a" + b"\xcb\x7f\xf8" + bytes(6)  # NaN
+    nan = b"\xcb\x7f\xf8" + bytes(6)
+    yield CONTEXT, b"\x9b" + name + b"\x00\xc0\xc0\xc0\xc0\xc0\x00\xc0\xc0\x81\xa2_a" + nan
     yield CONTEXT, b"\x92" + name + b"\x00" + b"trailing"
     yield SESSION, b"\x90"
     yield SESSION, b"\x93\xa1s\xc0" + big
@@ -186,8 +187,9 @@ def test_a_record_that_makes_no_sense_stops_nobody(stores, shell, kind, payload)
     assert [context.event_name for context in store.query() if context.ref != strange] == ["before", "after"]
     assert store.get(strange) is None or store.get(strange).to_dict()
     assert [child.ref for child in store.children(before)] == [after]
-    kept = "SELECT {} FROM record UNION SELECT {} FROM session UNION SELECT {} FROM annotation UNION SELECT {} FROM quarantine"
-    positions = {row[0] for row in shell().execute(kept.format(*["position"] * 4))}
+    tables = ("record", "session", "annotation", "quarantine")
+    kept = " UNION ".join(f"SELECT position FROM {table}" for table in tables)
+    positions = {row[0] for row in shell().execute(kept)}
     assert {shmctx.hot._core.parse_ref(ref)[1] for ref in (before, strange, after)} <= positions
     for position, reason, raw in shell().execute("SELECT position, reason, raw FROM quarantine"):
         assert position == shmctx.hot._core.parse_ref(strange)[1]
@@ -223,7 +225,7 @@ def test_a_database_of_another_store_is_not_drained_into(stores, tmp_path):
         other.put("theirs", durable=True)
     with stores.open(4096) as store:
         ref = store.put("mine", durable=True)
-    os.replace(tmp_path / "other.db", stores.database)
+    (tmp_path / "other.db").replace(stores.database)
 
     with pytest.raises(ColdMismatch, match=f"{store.store_id:06x}") as caught:
         stores.open()

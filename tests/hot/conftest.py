@@ -1,16 +1,15 @@
+import os
+import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "store"))
+import pytest
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "store")]
 
 from stores import side, stores  # noqa: E402, F401
-sys.path.insert(0, str(Path(__file__).parent))
-
-import os  # noqa: E402
-import subprocess  # noqa: E402
-import textwrap  # noqa: E402
-
-import pytest  # noqa: E402
 
 
 @pytest.fixture

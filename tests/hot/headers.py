@@ -34,9 +34,10 @@ END = 2444
 def _table() -> list[int]:
     polynomial, table = 0x82F63B78, []
     for byte in range(256):
+        rest = byte
         for _ in range(8):
-            byte = byte >> 1 ^ (polynomial if byte & 1 else 0)
-        table.append(byte)
+            rest = rest >> 1 ^ (polynomial if rest & 1 else 0)
+        table.append(rest)
     return table
 
 

@@ -111,7 +111,8 @@ def test_a_header_that_says_something_else_is_refused(stores, made, changed, err
 @pytest.mark.parametrize("size", [0, 1, 8, 2000, 4096, 8192, "half", "one less", "one more", "twice"])
 def test_a_file_of_another_length_is_refused(stores, made, size):
     whole = made.stat().st_size
-    os.truncate(made, {"half": whole // 2, "one less": whole - 1, "one more": whole + 1, "twice": 2 * whole}.get(size, size))
+    others = {"half": whole // 2, "one less": whole - 1, "one more": whole + 1, "twice": 2 * whole}
+    os.truncate(made, others.get(size, size))
 
     refused(stores, SegmentCorrupt)
 
@@ -119,7 +120,8 @@ def test_a_file_of_another_length_is_refused(stores, made, size):
 @pytest.mark.parametrize("content", ["zeroes", "random", "text"])
 def test_a_file_that_is_no_segment_is_refused(stores, made, content, seed):
     size = made.stat().st_size
-    made.write_bytes({"zeroes": bytes, "random": random.Random(seed).randbytes, "text": lambda n: b"\n" * n}[content](size))
+    make = {"zeroes": bytes, "random": random.Random(seed).randbytes, "text": lambda count: b"\n" * count}[content]
+    made.write_bytes(make(size))
 
     refused(stores, SegmentCorrupt, "no shmctx segment")
 
@@ -212,7 +214,7 @@ def test_a_copy_of_too_few_bytes_is_refused(made, size):
 def test_control_words_that_contradict_each_other_poison_the_segment(stores, made):
     """`head` before `drained`: every put answers SegmentCorrupt, reads go on, nobody can lead it silently."""
     store = stores.attach()
-    ref = list(store)[0]
+    ref = next(iter(store))
     head_at = headers.CONTROL + 48  # behind the mutex (40 bytes) and `reserved`
     with Path(made).open("r+b") as file:
         file.seek(head_at)

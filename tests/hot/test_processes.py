@@ -6,6 +6,7 @@ import multiprocessing.forkserver
 import os
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -126,7 +127,7 @@ def test_a_forked_child_of_a_leader_takes_over_when_it_dies(stores, spawn, wait_
         assert agent[ref].event_name == "from the child"
         assert agent.stats()["counters"]["failovers"] == 1
         parent.stdin.close()
-        wait_for(lambda: not agent.stats()["leader"]["alive"])
+        wait_for(lambda: not agent.stats()["leader"])  # it left in order, and says so
 
 
 def test_forking_while_threads_put_and_drain(stores):
@@ -140,11 +141,14 @@ def test_forking_while_threads_put_and_drain(stores):
             store.put("busy", _data="y" * 100)
             store.query(event_name="first", limit=1)
 
+    def child():
+        return store[cold] and store[store.put("child")] and store.query(limit=1)
+
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
         thread.start()
     try:
-        codes = [in_child(lambda: store[cold] and store[store.put("child")] and store.query(limit=1), 20) for _ in range(40)]
+        codes = [in_child(child) for _ in range(40)]
     finally:
         done.set()
         for thread in threads:
@@ -187,13 +191,12 @@ def test_many_threads_share_one_store(stores):
     for thread in threads:
         thread.join()
     assert errors == []
-    everything = sum(refs, [])
-    assert len(set(everything)) == 1600
+    assert len({ref for own in refs for ref in own}) == 1600
     assert all([store[ref].custom["_n"] for ref in own] == list(range(200)) for own in refs)
     assert store.stats()["counters"]["puts"] == 1608
 
 
-@pytest.mark.parametrize("ending", ["pass", "sys.exit(0)", "raise SystemExit(0)", "store2 = shmctx.attach(sys.argv[1])"])
+@pytest.mark.parametrize("ending", ["pass", "sys.exit(0)", "raise SystemExit(0)", "other = shmctx.attach(sys.argv[1])"])
 def test_an_interpreter_that_ends_without_close_drains_and_ends(stores, spawn, ending):
     process = spawn(
         f"""
@@ -255,8 +258,7 @@ def test_exec_closes_every_descriptor(stores):
 def test_a_segment_s_pages_stay_out_of_core_files(stores):
     stores.open(1 << 16)
     stores.attach()
-    with open("/proc/self/smaps") as smaps:
-        maps = smaps.read().split("VmFlags:")
+    maps = Path("/proc/self/smaps").read_text().split("VmFlags:")
     flags = [after.partition("\n")[0].split() for before, after in itertools.pairwise(maps) if stores.name in before]
 
     assert len(flags) >= 2
@@ -271,3 +273,33 @@ def test_a_handle_whose_name_was_removed_goes_on(stores):
     assert store[ref].event_name == "x"
     assert store[store.put("y")].event_name == "y"
     assert [pid for pid, _ in segments.orphans(stores.name)] == [os.getpid()]
+
+
+def test_a_writer_that_holds_the_append_lock_is_named(stores, spawn):
+    """Reads go on, a put gives up and names the process; when that dies, its lock is repaired."""
+    store = stores.open(lock_timeout=0.3)
+    ref = store.put("x")
+    holder = spawn(HOLDER, stores.name)
+    assert holder.line() == "held"
+
+    with pytest.raises(shmctx.WriterStalled, match=f"pid {holder.pid} ") as caught:
+        store.put("y")
+    assert "shmctx doctor" in caught.value.hint
+    assert store[ref].event_name == "x"
+    holder.kill()
+    holder.wait(30)
+    assert store[store.put("z")].event_name == "z"
+    assert store.stats()["counters"]["repairs"] == 1
+    assert next(iter(store)) == ref
+
+
+HOLDER = """
+import ctypes, mmap, shmctx, sys
+libc = ctypes.CDLL(None)
+file = open(f"/dev/shm/shmctx.{sys.argv[1]}", "r+b")
+control = mmap.mmap(file.fileno(), 4096, offset=4096)  # the append lock is the first thing in it
+lock = ctypes.c_char.from_buffer(control)
+assert libc.pthread_mutex_lock(ctypes.byref(lock)) == 0
+print("held", flush=True)
+sys.stdin.read()
+"""

@@ -5,6 +5,7 @@ import os
 import resource
 import secrets
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -193,11 +194,10 @@ def test_without_descriptors_attaching_fails_and_works_again_later(stores):
     ref = store.put("x")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     held = []
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 8, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (holdings()[0] + 8, hard))
     try:
         with pytest.raises(OSError, match="Too many open files"):
-            while True:
-                held.append(os.dup(0))
+            held.extend(os.dup(0) for _ in range(10_000))
         with pytest.raises((shmctx.ShmctxError, OSError)) as caught:
             stores.attach()
         assert not isinstance(caught.value, shmctx.SegmentMissing)
@@ -211,9 +211,8 @@ def test_without_descriptors_attaching_fails_and_works_again_later(stores):
 def holdings():
     """Descriptors, maps of segments, threads."""
     gc.collect()
-    with open("/proc/self/maps") as maps:
-        mapped = sum("/dev/shm/shmctx." in line for line in maps)
-    return len(os.listdir("/proc/self/fd")), mapped, len(os.listdir("/proc/self/task"))
+    mapped = Path("/proc/self/maps").read_text().count("/dev/shm/shmctx.")
+    return len(list(Path("/proc/self/fd").iterdir())), mapped, len(list(Path("/proc/self/task").iterdir()))
 
 
 def test_a_thousand_attachments_leave_nothing_behind(stores):

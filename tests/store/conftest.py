@@ -3,4 +3,4 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from stores import side, stores  # noqa: E402, F401
+from stores import side, stores  # noqa: F401

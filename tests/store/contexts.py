@@ -58,6 +58,8 @@ optional = st.fixed_dictionaries(
 fields = st.builds(lambda standard, own: {**standard, **own}, optional, custom)
 annotations = st.builds(
     lambda standard, own: {**standard, **own},
-    st.fixed_dictionaries({}, optional={"error": values.filter(lambda v: v is not None), "tags": st.lists(text, max_size=2)}),
+    st.fixed_dictionaries(
+        {}, optional={"error": values.filter(lambda value: value is not None), "tags": st.lists(text, max_size=2)}
+    ),
     custom,
 ).filter(bool)

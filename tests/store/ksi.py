@@ -1,4 +1,4 @@
-"""Contexts as a KSI event router embeds them: the sample of its log where the repository has one, made alike otherwise."""
+"""Contexts as a KSI event router embeds them: the sample of its log where the repository has one, else made alike."""
 
 import gzip
 import json

@@ -69,7 +69,9 @@ def test_children_do_not_inherit_what_became_known_later(stores):
     assert store[store.put("z", parent=ref)].error is None
 
 
-@pytest.mark.parametrize("fields", [{}, {"agent_id": "b"}, {"depth": 3}, {"event_name": "y"}, {"nosuch": 1}, {"_x": {1}}])
+@pytest.mark.parametrize(
+    "fields", [{}, {"agent_id": "b"}, {"depth": 3}, {"event_name": "y"}, {"nosuch": 1}, {"_x": {1}}]
+)
 def test_what_identifies_a_context_cannot_be_annotated(stores, fields):
     store = stores.open()
     ref = store.put("x", agent_id="a")

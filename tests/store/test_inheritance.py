@@ -9,7 +9,8 @@ INHERITED = {
     "agent_id": "a", "client_id": "c", "user_id": "u", "tenant_id": "t", "environment": "e", "session": {"id": "s"},
 }  # fmt: skip
 NOT_INHERITED = {
-    "tags": ["x"], "error": "e", "error_type": "T", "error_message": "m", "response_ref": "r", "event_id": "evt_000000aa",
+    "tags": ["x"], "error": "e", "error_type": "T", "error_message": "m", "response_ref": "r",
+    "event_id": "evt_000000aa",
 }  # fmt: skip
 
 
@@ -38,8 +39,8 @@ def test_children_inherit_the_standing_fields(stores, put_below):
     ref = store.put("root", **INHERITED, **NOT_INHERITED, _own={"k": [1]})
     parent, child = store[ref], store[put_below(store, ref, "child")]
 
-    for name in INHERITED:
-        assert getattr(child, name) == getattr(parent, name) == INHERITED[name]
+    for name, value in INHERITED.items():
+        assert getattr(child, name) == getattr(parent, name) == value
     assert child.session_position == parent.session_position
     assert child.custom == {"_own": {"k": [1]}}
     assert child.correlation_id == parent.correlation_id
@@ -65,7 +66,8 @@ def test_what_a_child_brings_goes_before_what_it_inherits(stores, put_below):
 def test_none_means_not_given(stores, put_below):
     store = stores.open()
     ref = store.put("root", **INHERITED)
-    child = store[put_below(store, ref, "child", agent_id=None, client_id=None, session=None, depth=None, event_id=None)]
+    absent = dict.fromkeys(("agent_id", "client_id", "session", "depth", "event_id"))
+    child = store[put_below(store, ref, "child", **absent)]
 
     assert (child.agent_id, child.client_id, child.session_id, child.depth) == ("a", "c", "s", 1)
 
@@ -75,8 +77,9 @@ def test_the_short_way_and_the_long_way_store_the_same(stores):
     store = stores.open()
     roots = [
         {}, {"agent_id": "a"}, {"agent_id": "a", "client_id": "a"}, {"client_id": "c"}, {"user_id": "u", "_x": 1},
-        {"session": {"id": "s"}}, {"event_id": "evt_00000001"}, {"event_id": "mine"}, {"correlation_id": "corr_0000000b"},
-        {"correlation_id": "other"}, {"event_id": "evt_00000002", "correlation_id": "corr_00000002"},
+        {"session": {"id": "s"}}, {"event_id": "evt_00000001"}, {"event_id": "mine"},
+        {"correlation_id": "corr_0000000b"}, {"correlation_id": "other"},
+        {"event_id": "evt_00000002", "correlation_id": "corr_00000002"},
         {"parent_event_id": "evt_00000003", "root_event_id": "evt_00000004", "depth": 3},
         {"parent_event_id": "p", "root_event_id": "p"}, {"root_event_id": "r"},
     ]  # fmt: skip

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import contexts
 import hypothesis
-import hypothesis.stateful as stateful
-import shmctx
+from hypothesis import stateful
 from hypothesis import strategies as st
 from stores import SMALL, Stores
 
+import shmctx
+
 AGENTS = st.sampled_from(["a", "b", None])
 NAMES = st.sampled_from(["start", "step", "end"])
+INHERITED = ("_agent_id", "_session", "_correlation_id", "_root_event_id", "_k")
 PICK = st.integers(0, 1 << 16)
 
 
@@ -48,10 +50,10 @@ class StoreAgainstModel(stateful.RuleBasedStateMachine):
         given = {"parent": parent} if parent else {}
         ref = self.drained_when_full(lambda: self.store.put(name, agent_id=agent, **given, **fields))
         above = self.wire.get(parent, {})
-        inherited = {k: v for k, v in above.items() if k in ("_agent_id", "_session", "_correlation_id", "_root_event_id", "_k")}
+        inherited = {name: above[name] for name in INHERITED if name in above}
         own = {"_agent_id": agent, "_session": fields.get("session"), "_k": fields.get("_k")}
         self.wire[ref] = {
-            "_event_id": f"evt_{ref[4:]}", "_correlation_id": f"corr_{ref[4:]}", "_root_event_id": f"evt_{ref[4:]}",
+            "_correlation_id": f"corr_{ref[4:]}", "_root_event_id": f"evt_{ref[4:]}",
             **inherited, **{k: v for k, v in own.items() if v is not None},
             "_ref": ref, "_event_id": f"evt_{ref[4:]}", "_event_name": name,
             "_event_depth": above.get("_event_depth", -1) + 1,

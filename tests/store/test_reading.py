@@ -142,7 +142,7 @@ def test_a_tree_by_levels(stores):
             stores.drain()
     root, leaf = levels[0][0], levels[3][-1]
 
-    assert [context.ref for context in store.descendants(root)] == sum(levels[1:], [])
+    assert [context.ref for context in store.descendants(root)] == [ref for level in levels[1:] for ref in level]
     assert [context.ref for context in store.descendants(root, max_depth=2)] == levels[1] + levels[2]
     assert store.descendants(root, max_depth=0) == []
     assert [context.ref for context in store.ancestors(leaf)] == [level[-1] for level in levels[2::-1]]
@@ -150,7 +150,9 @@ def test_a_tree_by_levels(stores):
     assert {context.root_event_id for context in store.descendants(root)} == {store[root].event_id}
 
 
-@pytest.mark.parametrize("event_id", ["evt_00000001", "order-17", "evt_0123456789abcdef", "4bf92f3577b34da6a3ce929d0e0e4736"])
+@pytest.mark.parametrize(
+    "event_id", ["evt_00000001", "order-17", "evt_0123456789abcdef", "4bf92f3577b34da6a3ce929d0e0e4736"]
+)
 def test_ids_that_were_brought_are_as_good_as_native_ones(stores, side, event_id):
     store = stores.leaderless()
     first = store.put("first", event_id=event_id)

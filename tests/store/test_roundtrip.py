@@ -1,11 +1,11 @@
 """Any legal combination of fields is the same context in the ring, in the database, and in a ring filled from it."""
 
 import hypothesis
-import shmctx
 from contexts import annotations, fields, names
 from hypothesis import given
 from hypothesis import strategies as st
 
+import shmctx
 from shmctx import records
 
 QUICK = hypothesis.settings(

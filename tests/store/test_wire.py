@@ -33,8 +33,9 @@ def test_a_log_s_conversations_and_agents_are_found(stores, side, seed):
         for value, members in list(groups.items())[:10]:
             assert [context.ref for context in store.query(**{name: value})] == members
     for ref, (_, context) in list(zip(refs, sources, strict=True))[:50]:
-        children = [r for r, (_, other) in zip(refs, sources, strict=True) if other["_parent_event_id"] == context["_event_id"]]
-        assert [child.ref for child in store.children(ref)] == children
+        own = context["_event_id"]
+        below = [child for child, (_, other) in zip(refs, sources, strict=True) if other["_parent_event_id"] == own]
+        assert [child.ref for child in store.children(ref)] == below
 
 
 @pytest.mark.parametrize("timestamp", [1795331471.5404649, 1.0, 0.25, 4e9, 1795331471, 8589934591.5])

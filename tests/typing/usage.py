@@ -88,8 +88,9 @@ async def awaiting(store: Store, ref: str) -> None:
 def errors(store: Store, ref: str) -> str:
     try:
         store[ref]
-    except KeyError as error:
-        assert isinstance(error, shmctx.ContextNotFound)
+    except shmctx.ContextNotFound as error:
+        as_key_error: KeyError = error
+        print(as_key_error)
         assert_type(error.hint, str)
         return error.message
     return ""

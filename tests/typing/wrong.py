@@ -13,4 +13,4 @@ def mistakes(store: shmctx.Store, context: shmctx.Context) -> None:
     del store["x"]  # type: ignore[attr-defined]
     context.depth = 3  # type: ignore[misc]
     shmctx.open("name", ring_size="big")  # type: ignore[arg-type]
-    shmctx.current().ref  # type: ignore[union-attr]
+    print(shmctx.current().ref)  # type: ignore[union-attr]
