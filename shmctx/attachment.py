@@ -69,6 +69,7 @@ class Attachment:
         former, self.segment = self.segment, segment
         self.on_segment(segment.ring)
         former.ring.leave()
+        former.close()
 
     def refresh(self) -> bool:
         """Move to the successor if this generation is sealed (only then can there be one) and its name leads there.
@@ -113,10 +114,11 @@ class Attachment:
             return
         self.closed = True
         _attachments.discard(self)
-        if self.candidate is not None:
-            self.candidate.stop(self.settings.durable_timeout)
+        stopped = self.candidate is None or self.candidate.stop(self.settings.durable_timeout)
         self.reader.close()
         self.segment.ring.leave()
+        if stopped:
+            self.segment.close()
 
     def forked(self) -> None:
         """In a forked child: the mapping is shared and stays; threads, locks and connections are the parent's."""

@@ -16,6 +16,7 @@ from shmctx.cli.render import Column, Listing, Output, size, with_output
 from shmctx.cli.stores import View, complete_name, view
 from shmctx.errors import SegmentError
 from shmctx.hot import segment as segments
+from shmctx.hot._core import SEALED
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 _STOPPED = {"T": "stopped", "t": "stopped by a debugger"}
@@ -172,12 +173,16 @@ def store(name: str) -> Iterator[Check]:
 
 def _orphans(name: str) -> Iterator[Check]:
     for pid, orphan in segments.orphans(name):
-        drained = orphan.ring.positions()[2] >= orphan.ring.positions()[1]
+        _, head, drained, _ = orphan.ring.positions()
+        if orphan.ring.state() & SEALED and drained >= head:
+            continue  # a former generation, done with: whoever still has it open moves on at its next call
         yield Check(
             "orphan",
             PROBLEM,
             f"{process.describe(pid)} uses a segment whose name was removed; "
-            + ("the database has all of it" if drained else "it holds contexts that the database does not have"),
+            + (
+                "the database has all of it" if drained >= head else "it has contexts that the database does not have"
+            ),
             f"shmctx daemon {name}, which drains it and starts the next one",
         )
 

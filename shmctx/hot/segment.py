@@ -48,17 +48,19 @@ class Segment:
 
     def is_current(self) -> bool:
         """Whether the name still leads to this segment. False after `rm`, RemoveIPC, or a new generation."""
-        mine = os.fstat(self.fd)
         try:
-            named = os.stat(path_of(self.name))
+            mine, named = os.fstat(self.fd), os.stat(path_of(self.name))
         except OSError:
             return False
         return (named.st_dev, named.st_ino) == (mine.st_dev, mine.st_ino)
 
-    def __del__(self) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+    def close(self) -> None:
+        """Close the descriptor: this process uses the segment no more. Its mapping ends with its last call."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    __del__ = close
 
 
 def check_name(name: str) -> str:
