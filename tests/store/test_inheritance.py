@@ -111,6 +111,18 @@ def test_grandchildren_keep_correlation_and_root(stores):
     assert (a.depth, b.depth, c.depth) == (0, 1, 2)
 
 
+def test_depth_has_an_end(stores):
+    """A chain may go on where the counter cannot: the ref that comes back resolves."""
+    store = stores.open()
+    ref = store.put("deepest", depth=(1 << 32) - 1)
+    below = store.put("below", parent=ref)
+    with shmctx.bound(store[ref]):
+        beside = store.put("beside")
+
+    assert [store[child].depth for child in (below, beside)] == [(1 << 32) - 1] * 2
+    assert [context.ref for context in store.children(ref)] == [below, beside]
+
+
 def test_without_a_current_context_a_context_begins_its_own(stores):
     store = stores.open()
     first, second = store[store.put("x")], store[store.put("x")]

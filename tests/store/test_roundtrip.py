@@ -62,15 +62,18 @@ def test_a_ring_filled_from_the_database_has_the_same_records(stores, seed):
     @hypothesis.settings(QUICK, max_examples=25)
     @given(drafts)
     def check(items):
-        with stores.open() as store:
+        with opened() as store:
             refs = put_all(store, items)
             before = [(store[ref], store[ref].to_dict(), decoded(store, ref)) for ref in refs]
         shmctx.unlink(stores.name)
-        with stores.open() as store:
+        with opened() as store:
             for ref, (context, wire, stored) in zip(refs, before, strict=True):
                 assert decoded(store, ref) == stored
                 assert store[ref] == context
                 assert store[ref].to_dict() == wire
+
+    def opened():
+        return shmctx.open(stores.name, db=stores.database, ring_size=1 << 16)
 
     def decoded(store, ref):
         return records.decode_context(store.get_bytes(ref))
