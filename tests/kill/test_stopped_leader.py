@@ -102,6 +102,28 @@ def test_a_leader_that_lost_its_lock_file_cannot_commit_what_it_had_begun(lead, 
     stored.once(db, len(refs))
 
 
+@traced
+def test_a_leader_that_lost_its_lock_file_takes_nothing_back_after_an_error(lead, place, stop, wait_for):
+    """What it does after every other error, opening the database anew under a new epoch, would depose its successor."""
+    db, old = place.database, lead()
+    with shmctx.attach(place.name) as agent:
+        refs = [agent.put("stop", _n=0, durable=True)]
+        stop(old)
+        db.with_name(f"{db.name}.lock").unlink()
+        new = lead()
+        with tracer.lying(old.pid, "%%stat", "EIO", when="1+"):
+            old.send_signal(signal.SIGCONT)
+            refs += [agent.put("stop", _n=n, durable=True) for n in range(1, 20)]
+            epoch, _ = stored.cursor(db)
+        wait_for(lambda: not lead.leads(old))
+        refs += [agent.put("stop", _n=n, durable=True) for n in range(20, 40)]
+        assert lead.leads(new)
+        assert stored.cursor(db)[0] == epoch
+        check_reads(agent, refs)
+
+    stored.once(db, len(refs))
+
+
 def test_the_commit_of_an_older_epoch_is_refused_and_changes_nothing(lead, segment_name, db):
     leader = lead()
     with shmctx.attach(segment_name) as agent:
