@@ -180,9 +180,7 @@ def _orphans(name: str) -> Iterator[Check]:
             "orphan",
             PROBLEM,
             f"{process.describe(pid)} uses a segment whose name was removed; "
-            + (
-                "the database has all of it" if drained >= head else "it has contexts that the database does not have"
-            ),
+            + ("the database has all of it" if drained >= head else "it has contexts that the database does not have"),
             f"shmctx daemon {name}, which drains it and starts the next one",
         )
 

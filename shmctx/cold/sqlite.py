@@ -211,15 +211,27 @@ class SqliteWriter:
         with translated(str(self.path)):
             self._db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
 
-    def settle(self) -> bool:
-        """Copy what a predecessor's log holds into the database file and sync that; False if a reader holds it up.
+    def settle(self) -> None:
+        """Write the log that a predecessor left once more, byte for byte, and sync it.
 
-        After a failed fsync Linux calls the log's pages clean, so frames of a failed commit may be whole in memory and
-        nowhere else; a later sync of the log would not write them. A checkpoint writes them anew.
+        After a failed fsync Linux takes the log's pages for clean: frames of a failed commit may be whole in memory and
+        nowhere else, and a later sync of the log would not write them. Readers see no change, and none can hold this
+        up. SQLite's own locks are on other files, so closing this descriptor drops none of them.
         """
-        with translated(str(self.path)):
-            _, frames, copied = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        return bool(copied >= frames)
+        with translated(str(self.path)), self._transaction():  # the write lock: nobody appends or resets meanwhile
+            try:
+                with Path(f"{self.path}-wal").open("r+b", buffering=0) as log:
+                    position = 0
+                    while chunk := os.pread(log.fileno(), 1 << 20, position):
+                        position += os.pwrite(log.fileno(), chunk, position)
+                    os.fdatasync(log.fileno())
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                raise ColdUnavailable(
+                    f"The log of {self.path} cannot be written: {error.strerror}.",
+                    hint="Free space on the database's disk, or look at the kernel's log for it.",
+                ) from None
 
     def wal_size(self) -> int:
         """Bytes of the write-ahead log."""

@@ -15,7 +15,7 @@ from shmctx.cold import Batch, Cursor
 from shmctx.cold.sqlite import SqliteWriter
 from shmctx.drain import generation
 from shmctx.drain.election import Election
-from shmctx.errors import ColdError, ColdUnavailable, LeadershipLost, SegmentError
+from shmctx.errors import ColdError, LeadershipLost, SegmentError
 from shmctx.hot._core import SEALED, Ring
 from shmctx.hot.segment import Segment
 from shmctx.hot.shapes import RecordTuple
@@ -71,7 +71,7 @@ class Leader:
                 segment = generation.after(writer, segment, self._database, rehydrate=self._settings.rehydrate)
                 self._host.replace_segment(segment)
             self._cursor = generation.align(writer, segment)
-            self._settle(writer, segment)
+            writer.settle()
         except BaseException:
             writer.close()
             raise
@@ -79,13 +79,6 @@ class Leader:
         announce(segment.ring, self._cursor.epoch)
         segment.ring.set_drained(self._cursor.position)
         segment.ring.note_drain(0, "")  # the database can be written: whatever went wrong before is over
-
-    def _settle(self, writer: SqliteWriter, segment: Segment) -> None:
-        if not writer.settle() and segment.ring.leader()["error"]:
-            raise ColdUnavailable(
-                f"A reader holds up the checkpoint of {self._database} that must follow a failed write.",
-                hint="It ends with that reader's snapshot; `shmctx ps` lists the processes.",
-            )
 
     def _check_elected(self) -> None:
         if not self._election.holds():
