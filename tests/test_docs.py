@@ -163,3 +163,14 @@ def test_tables_columns_and_indexes_are_those_of_the_schema():
 def test_the_ref_worked_by_hand_is_the_core_s():
     assert refs.make_ref(0xA1B2C3, 12345) == "ctx_m6sc600000000c1s"
     assert "`ctx_m6sc600000000c1s`" in FORMAT
+
+
+def test_the_map_shows_every_part_of_the_house():
+    """Each module and each file of the core is in docs/architecture.md, so none comes without a reason to exist."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    package = ROOT / "shmctx"
+    modules = [path for path in package.rglob("*.py") if path.read_text().count("\n") > 1]
+    parts = [*modules, *(package / "hot" / "core").glob("*.[ch]")]
+    assert len(parts) > 40
+
+    assert [shown(path) for path in parts if f"](../{shown(path)})" not in text] == []
