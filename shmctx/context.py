@@ -24,6 +24,9 @@ Identity = int | str
 Position = Annotated[int, Meta(ge=0, lt=1 << 56)]
 """Granules since the store began. The decoder refuses what is out of range, so no reader need look again."""
 
+MAX_DEPTH = (1 << 32) - 1
+"""Where the depth of a chain stops growing."""
+
 HEX_PARENT, HEX_CORRELATION, HEX_ROOT, HEX_EVENT, ROOT_IS_PARENT, CLIENT_IS_AGENT = 1, 2, 4, 8, 16, 32
 
 EVENT_PREFIX = "evt_"
@@ -71,7 +74,7 @@ class Context(msgspec.Struct, frozen=True, array_like=True, gc=False, eq=False):
     """
 
     event_name: str
-    depth: Annotated[int, Meta(ge=0, lt=1 << 32)] = 0
+    depth: Annotated[int, Meta(ge=0, le=MAX_DEPTH)] = 0
     parent: Position | str | None = None
     correlation: Position | str | None = None
     agent_id: str | None = None

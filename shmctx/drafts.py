@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from shmctx import records
-from shmctx.context import CORRELATION_PREFIX, EVENT_PREFIX, OPTIONAL_FIELDS, Context, Identity
+from shmctx.context import CORRELATION_PREFIX, EVENT_PREFIX, MAX_DEPTH, OPTIONAL_FIELDS, Context, Identity
 from shmctx.errors import InvalidField
 from shmctx.propagation import Scope
 from shmctx.refs import MAX_ALIAS, resolve_native
@@ -162,7 +162,7 @@ def _depth(fields: Mapping[str, Any], scope: Scope | None, parent: Identity | No
     depth = fields.get("depth")
     if depth is None:
         return scope.depth if scope else int(parent is not None)
-    if type(depth) is not int or not 0 <= depth < 1 << 32:
+    if type(depth) is not int or not 0 <= depth <= MAX_DEPTH:
         raise InvalidField(f"depth is a whole number from 0, not {depth!r}. Nothing was stored.")
     return depth
 

@@ -14,6 +14,7 @@ from shmctx.context import (
     HEX_EVENT,
     HEX_PARENT,
     HEX_ROOT,
+    MAX_DEPTH,
     ROOT_IS_PARENT,
     Context,
     Identity,
@@ -41,7 +42,7 @@ class Scope:
         """What children in the store `store_id` inherit; identities native to another store become text there."""
         native = context.store_id == store_id
         self.context: Context | None = context
-        self.depth = context.depth + 1
+        self.depth = min(context.depth + 1, MAX_DEPTH)
         self.parent: Identity | None = _carried(context, context.identity, EVENT_PREFIX, native=native)
         self.correlation: Identity | None = _carried(
             context, context.correlation_identity, CORRELATION_PREFIX, native=native
