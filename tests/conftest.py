@@ -171,6 +171,7 @@ def nothing_left_behind() -> Iterator[None]:
     """Fails the last test of the session if a segment or a process outlives it, and removes both."""
     os.environ[SESSION_VARIABLE] = SESSION
     yield
+    psutil.wait_procs(session_processes(), timeout=5)  # one that was just killed takes a moment to go
     left = [f"segment {path}" for path in segments(SESSION)]
     for path in segments(SESSION):
         path.unlink(missing_ok=True)
