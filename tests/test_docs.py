@@ -174,3 +174,53 @@ def test_the_map_shows_every_part_of_the_house():
     assert len(parts) > 40
 
     assert [shown(path) for path in parts if f"](../{shown(path)})" not in text] == []
+
+
+def session(text, name, folder):
+    """The quickstart as one shell script, from its second shell block on, and the lines that it says are printed."""
+    text = re.sub(r"\bquick\b", name, text).replace("/tmp/quickstart", str(folder))
+    there = f"until [ -e /dev/shm/shmctx.{name} ]; do sleep 0.05; done"
+    script, printed = ["set -m"], []
+    for block in re.finditer(r"(?ms)^```(\w+)\n(.*?)^```\n", text):
+        language, code = block.groups()
+        file = re.search(r"`(\w+\.py)`:\n+\Z", text[: block.start()])
+        if language == "python":
+            script.append(f"{f'cat > {file[1]}' if file else 'python -'} <<'END'\n{code}END")
+        elif not code.startswith("make"):
+            lines = [line for line in code.splitlines() if "activate" not in line]
+            script += [f"{line}\n{there}" if line.endswith("&") else line for line in lines]
+        shown = re.match(r"\n((?:    [^\n]*\n)+)", text[block.end() :])
+        printed += [line.strip() for line in shown[1].splitlines()] if shown else []
+    return "\n".join(script), printed
+
+
+@pytest.fixture
+def programs(tmp_path):
+    """A folder with what an activated environment has on its path."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    recover = "-c 'from shmctx.cli.recover import main; main()'"
+    for name, arguments in {"python": "", "shmctx": "-m shmctx", "shmctx-recover": recover}.items():
+        program = folder / name
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} {arguments} "$@"\n')
+        program.chmod(0o755)
+    return folder
+
+
+def test_the_quickstart_runs_as_it_is_written(segment_name, programs, tmp_path):
+    """Every command and snippet in order, under a name and in a folder of the test's own."""
+    script, printed = session((ROOT / "docs" / "quickstart.md").read_text(), segment_name, tmp_path / "work")
+    environ = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["bash", "-c", script], env=environ, capture_output=True, text=True, timeout=100, check=False)
+
+    print(done.stdout, done.stderr)
+    assert done.returncode == 0
+    assert "Error" not in done.stderr
+    lines = done.stdout.splitlines()
+    assert len(printed) > 3
+    assert [line for line in printed if line not in lines] == []
+    looked, stored, again = map(int, re.findall(r"(?m)^contexts\t(\d+)$", done.stdout))
+    assert looked == stored >= 3
+    assert again == 0
+    assert not Path(f"/dev/shm/shmctx.{segment_name}").exists()
+    assert not (tmp_path / "work").exists()
