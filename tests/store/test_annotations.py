@@ -63,10 +63,12 @@ def test_children_do_not_inherit_what_became_known_later(stores):
     store = stores.open()
     ref = store.put("x", _own=1)
     child = store.put("y", parent=ref)
-    store.annotate(ref, error="e", _own=2)
+    store.annotate(ref, error="e", _own=2, _duration=1.5)
+    with shmctx.bound(store[ref]):
+        later = [store.put("z"), store.put("z", parent=ref), store.put("z", parent=store[ref])]
 
-    assert store[child].custom == {"_own": 1}
-    assert store[store.put("z", parent=ref)].error is None
+    assert [store[one].custom for one in (child, *later)] == [{"_own": 1}] * 4
+    assert [store[one].error for one in (child, *later)] == [None] * 4
 
 
 @pytest.mark.parametrize(

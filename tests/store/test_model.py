@@ -133,6 +133,6 @@ class StoreAgainstModel(stateful.RuleBasedStateMachine):
 def test_the_store_behaves_as_its_model(seed):
     limits = hypothesis.settings(
         max_examples=8, stateful_step_count=25, deadline=None, database=None,
-        suppress_health_check=list(hypothesis.HealthCheck),
+        suppress_health_check=list(hypothesis.HealthCheck), phases=[hypothesis.Phase.generate],
     )  # fmt: skip
     stateful.run_state_machine_as_test(hypothesis.seed(seed)(StoreAgainstModel), settings=limits)

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 import shmctx
 from shmctx import records
 
+# Not shrunk: every try goes to the disk, and examples are small.
 QUICK = hypothesis.settings(
-    deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck), print_blob=True
+    deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck), phases=[hypothesis.Phase.generate]
 )
 drafts = st.lists(st.tuples(names, fields, st.integers(0, 3), st.none() | annotations), min_size=1, max_size=4)
 
