@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 HEADER = 4096
 """Bytes before the first region: the stop word, the number of regions in use."""
-REGION = 1 << 20
+REGION = 4 << 20
 """Bytes of one worker's region. The file is sparse: what nobody writes takes no space."""
 _FIELDS = 64
 _ENTRY = 32

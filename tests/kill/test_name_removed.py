@@ -5,6 +5,7 @@ SHMCTX_TORTURE=1 removes it 200 times.
 """
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -157,3 +158,23 @@ def test_who_never_puts_follows_too(question, lead, segment_name, db, wait_for):
             asker.flush()
         oracle.whole(db)
         assert asker[first].event_name == "first"
+
+
+def test_who_missed_a_generation_finds_what_only_an_orphan_holds(lead, segment_name, wait_for):
+    """The name is gone a second time, and nobody can make the next generation, when it looks for the first time."""
+    leader = lead()
+    with shmctx.attach(segment_name) as asker, shmctx.attach(segment_name) as writer:
+        writer.put("first")
+        old = writer.stats()["generation"]
+        shmctx.unlink(segment_name)
+        wait_for(lambda: writer.put("after") and writer.stats()["generation"] != old)
+        leader.send_signal(signal.SIGSTOP)
+        shmctx.unlink(segment_name)
+        last = writer.put("last")
+        assert asker[last].event_name == "last"
+        assert [context.ref for context in asker.query(event_name="last")] == [last]
+
+        leader.send_signal(signal.SIGCONT)
+        writer.flush()
+        asker.flush()
+        assert asker[last].event_name == "last"
