@@ -168,6 +168,8 @@ def test_who_missed_a_generation_finds_what_only_an_orphan_holds(lead, segment_n
         old = writer.stats()["generation"]
         shmctx.unlink(segment_name)
         wait_for(lambda: writer.put("after") and writer.stats()["generation"] != old)
+        writer.flush()
+        wait_for(lambda: writer.stats()["wal_bytes"] == 0)  # it holds no lock on the database where it stops
         leader.send_signal(signal.SIGSTOP)
         shmctx.unlink(segment_name)
         last = writer.put("last")
