@@ -225,8 +225,8 @@ def test_a_signal_that_ends_the_interpreter_loses_nothing(stores, spawn, number)
         import shmctx, signal, sys
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         store = shmctx.open(sys.argv[1], db=sys.argv[2], ring_size=1 << 16)
-        print(store.put("x"), flush=True)
         try:
+            print(store.put("x"), flush=True)
             while True:
                 store.put("busy")
         except KeyboardInterrupt:
