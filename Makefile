@@ -32,7 +32,7 @@ bench: $(BUILT) $(PEERS) ## the figures, each beside its peer (some minutes)
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
 torture: $(BUILT) ## the long campaigns of kills and damage (hours)
-	SHMCTX_TORTURE=1 $(BIN)/python -m pytest tests/crash tests/core -s --timeout=0 $(PYTEST_ARGS)
+	SHMCTX_TORTURE=1 $(BIN)/python -m pytest tests/crash tests/core tests/kill -s --timeout=0 $(PYTEST_ARGS)
 
 demo: $(BUILT) ## agents, kills, a failover and a recovery on a real event log (under a minute)
 	$(BIN)/python -m bench.demo

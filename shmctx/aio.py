@@ -5,15 +5,20 @@ or for a commit runs in a thread. Put, get of a hot ref and span never block: ca
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Unpack
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from shmctx import filters, lineage
 from shmctx.attachment import Attachment
 from shmctx.cold.aio import AsyncSqliteReader
+from shmctx.cold.questions import Steps
 from shmctx.context import Context
+from shmctx.finder import Finder
 
 if TYPE_CHECKING:
     from shmctx.store import Store
+
+T = TypeVar("T")
 
 
 class AsyncStore:
@@ -21,34 +26,42 @@ class AsyncStore:
 
     def __init__(self, store: "Store", attachment: Attachment) -> None:
         self._store = store
+        self._attachment = attachment
         self._answered = AsyncSqliteReader(attachment.database, attachment.store_id).answered
+
+    async def _run(self, question: Callable[[Finder], Steps[T]]) -> T:
+        """As Store does: ask the generation in use now, and again if it ended meanwhile."""
+        while True:
+            found = await self._answered(question(self._store.finder()))
+            if not self._attachment.refresh():
+                return found
 
     async def get(self, ref: str, default: Any = None) -> Any:
         """As Store.get."""
         if self._store.get_bytes(ref) is not None:
             return self._store.get(ref, default)
-        context = await self._answered(self._store.finder().find(ref))
+        context = await self._run(lambda finder: finder.find(ref))
         return default if context is None else context
 
     async def resolve(self, ref: str) -> Context:
         """As store[ref]. Raises ContextNotFound."""
-        return await self._answered(self._store.finder().resolve(ref))
+        return await self._run(lambda finder: finder.resolve(ref))
 
     async def query(self, **wanted: Unpack[filters.Filters]) -> list[Context]:
         """As Store.query."""
-        return await self._answered(filters.query(self._store.finder(), self._store.store_id, wanted))
+        return await self._run(lambda finder: filters.query(finder, self._store.store_id, wanted))
 
     async def children(self, ref: str) -> list[Context]:
         """As Store.children."""
-        return await self._answered(lineage.children(self._store.finder(), ref))
+        return await self._run(lambda finder: lineage.children(finder, ref))
 
     async def ancestors(self, ref: str) -> list[Context]:
         """As Store.ancestors."""
-        return await self._answered(lineage.ancestors(self._store.finder(), ref))
+        return await self._run(lambda finder: lineage.ancestors(finder, ref))
 
     async def descendants(self, ref: str, *, max_depth: int | None = None) -> list[Context]:
         """As Store.descendants."""
-        return await self._answered(lineage.descendants(self._store.finder(), ref, max_depth))
+        return await self._run(lambda finder: lineage.descendants(finder, ref, max_depth))
 
     async def put(self, event_name: str, **fields: Any) -> str:
         """As Store.put, for puts that wait: durable ones, and those that may meet a full ring."""

@@ -72,7 +72,9 @@ class Attachment:
         former.close()
 
     def refresh(self) -> bool:
-        """Move to the successor if this generation is sealed (only then can there be one) and its name leads there.
+        """Move to the successor if this generation is sealed (only then can there be one).
+
+        That is where the name leads, or, while it leads nowhere, the newest generation that still has users.
 
         Raises ColdMismatch where the name leads to another store.
         """
@@ -81,7 +83,10 @@ class Attachment:
         try:
             successor = segments.attach(self.name, writable=self._role != READER)
         except SegmentMissing:
-            return False
+            found = self._newest_orphan()
+            if found is None:
+                return False
+            successor = found
         if successor.header["generation"] == self.segment.header["generation"]:
             return False
         if successor.header["store_id"] != self.store_id:
@@ -90,6 +95,17 @@ class Attachment:
             )
         self.replace_segment(successor)
         return True
+
+    def _newest_orphan(self) -> Segment | None:
+        """A later generation that lost its name before the next one was made."""
+        mine = self.segment.header
+
+        def age(segment: Segment) -> tuple[int, int]:
+            return segment.header["base"], segment.header["created_ns"]
+
+        nameless = [found for _, found in segments.orphans(self.name) if found.header["store_id"] == mine["store_id"]]
+        newest = max(nameless, key=age, default=None)
+        return newest if newest is not None and age(newest) > (mine["base"], mine["created_ns"]) else None
 
     def reattach(self, deadline: float) -> None:
         """This generation is sealed: wait (until `deadline`, time.monotonic seconds) for the next one and attach."""

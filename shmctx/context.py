@@ -86,6 +86,8 @@ class Context(msgspec.Struct, frozen=True, array_like=True, gc=False, eq=False):
     more: dict[str, Any] | None = None
     ref: str = ""
     time_ns: int = 0
+    noted: dict[str, Any] | None = None
+    """What was annotated: later knowledge, which children do not inherit."""
 
     # ---- identities, as stored: positions or text ----
 
@@ -230,7 +232,7 @@ class Context(msgspec.Struct, frozen=True, array_like=True, gc=False, eq=False):
     @property
     def custom(self) -> dict[str, Any]:
         """Custom fields, with their underscore."""
-        return {name: value for name, value in (self.more or {}).items() if name.startswith("_")}
+        return {name: value for name, value in self._all_fields().items() if name.startswith("_")}
 
     def inherited(self) -> dict[str, Any] | None:
         """What of `more` children get too."""
@@ -253,7 +255,7 @@ class Context(msgspec.Struct, frozen=True, array_like=True, gc=False, eq=False):
             "_session": self.session,
         }
         wire = {name: value for name, value in wire.items() if value is not None}
-        for name, value in (self.more or {}).items():
+        for name, value in self._all_fields().items():
             wire[name if name.startswith("_") else f"_{name}"] = value
         return wire
 
@@ -265,7 +267,11 @@ class Context(msgspec.Struct, frozen=True, array_like=True, gc=False, eq=False):
         return self
 
     def _optional(self, name: str) -> Any:
-        return self.more.get(name) if self.more else None
+        return self._all_fields().get(name)
+
+    def _all_fields(self) -> dict[str, Any]:
+        """Optional and custom fields, with what was annotated over what was put."""
+        return (self.more or {}) | (self.noted or {})
 
     def _text(self, identity: Identity, prefix: str) -> str:
         return native_id(prefix, self.store_id, identity) if isinstance(identity, int) else identity

@@ -163,7 +163,7 @@ def encode_annotation(target: int, fields: dict[str, Any]) -> bytes:
 
 def annotated(context: Context, fields: dict[str, Any]) -> Context:
     """The context with annotated fields merged in, newer ones over older."""
-    return msgspec.structs.replace(context, more=(context.more or {}) | fields) if fields else context
+    return msgspec.structs.replace(context, noted=fields) if fields else context
 
 
 def check_value(value: Any, path: str, level: int = 0) -> None:

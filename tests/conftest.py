@@ -8,6 +8,7 @@ import contextlib
 import os
 import queue
 import secrets
+import signal
 import subprocess
 import sys
 import textwrap
@@ -27,6 +28,11 @@ SESSION = f"t{os.getpid()}x{secrets.token_hex(3)}"
 SESSION_VARIABLE = "SHMCTX_TEST_SESSION"
 SEED = int(os.environ.get("SHMCTX_SEED") or secrets.randbits(32))
 LIMIT = 30.0  # seconds; only a wait that hangs reaches it
+
+
+def pytest_configure() -> None:
+    """Interrupts reach what tests start, even if this process was started with them ignored (`make test &`)."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:

@@ -5,7 +5,7 @@ that exists.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -45,14 +45,17 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     newest_first: bool = False
 
 
+Damaged: TypeAlias = Sequence[tuple[int, int, bytes]]
+"""Stretches (start, end, raw bytes) in which no whole record was found; they go to the quarantine table."""
+
+
 class Batch(msgspec.Struct, frozen=True):
     """One drain transaction: the records of [start, end), in order."""
 
     start: int
     end: int
     records: Sequence[RecordTuple]
-    damaged: Sequence[tuple[int, int, bytes]] = ()
-    """Stretches (start, end, raw bytes) in which no whole record was found; they go to the quarantine table."""
+    damaged: Damaged = ()
 
 
 class ColdWriter(Protocol):
@@ -67,7 +70,7 @@ class ColdWriter(Protocol):
     def commit(self, batch: Batch) -> None:
         """Store the records and the position in one durable transaction. LeadershipLost if the epoch has moved."""
 
-    def insert(self, records: Iterable[RecordTuple]) -> int:
+    def insert(self, records: Iterable[RecordTuple], damaged: Damaged = ()) -> int:
         """Store records whatever the position is, skipping those that are there; returns how many were new."""
 
     def newest(self, first: int, end: int) -> Iterable[RecordTuple]:

@@ -34,7 +34,7 @@ def check_store(path: Path, row: tuple[int] | None, store_id: int) -> None:
 
 
 class SqliteReader:
-    """A ColdReader. Opens nothing until the first question, so the database may be made later."""
+    """Answers questions from any thread. Opens nothing until the first question, so the database may be made later."""
 
     def __init__(self, path: Path, store_id: int) -> None:
         self.path = path

@@ -10,13 +10,13 @@ import heapq
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
 
-from shmctx.cold import Batch, Cursor, rows, schema
+from shmctx.cold import Batch, Cursor, Damaged, rows, schema
 from shmctx.cold.insert import Inserter
 from shmctx.errors import ColdMismatch, ColdUnavailable, LeadershipLost
 from shmctx.forks import fork_gate
@@ -138,7 +138,7 @@ class SqliteWriter:
             with translated(str(self.path)), self._transaction():
                 self._advance(batch.start, batch.end)
                 self._inserter.insert(batch.records)
-                self._inserter.quarantine([(start, 0, "damaged in the ring", raw) for start, _, raw in batch.damaged])
+                self._quarantine(batch.damaged)
         except BaseException:
             self._inserter.forget()  # ids from a transaction that was rolled back
             raise
@@ -149,19 +149,30 @@ class SqliteWriter:
         if self._db.execute(statement, (end, self._epoch, start)).rowcount != 1:
             raise LeadershipLost(f"Another process has drained {self.path} meanwhile.")
 
-    def insert(self, records: Iterable[RecordTuple]) -> int:
+    def insert(self, records: Iterable[RecordTuple], damaged: Damaged = ()) -> int:
         """See ColdWriter."""
-        count = (
-            "SELECT (SELECT count(*) FROM record) + (SELECT count(*) FROM session) + (SELECT count(*) FROM annotation)"
-        )
+        found = list(records)
         try:
             with translated(str(self.path)), self._transaction():
-                before = self._db.execute(count).fetchone()[0]
-                self._inserter.insert(list(records))
-                return int(self._db.execute(count).fetchone()[0] - before)
+                before = self._stored(found)
+                self._inserter.insert(found)
+                self._quarantine(damaged)
+                return self._stored(found) - before
         except BaseException:
             self._inserter.forget()
             raise
+
+    def _stored(self, records: Sequence[RecordTuple]) -> int:
+        """How many records the tables hold in the stretch that these come from."""
+        if not records:
+            return 0
+        span = (records[0][0], records[-1][0])
+        counts = "SELECT count(*) FROM {} WHERE position BETWEEN ? AND ?"
+        tables = ("record", "session", "annotation")
+        return sum(int(self._db.execute(counts.format(table), span).fetchone()[0]) for table in tables)
+
+    def _quarantine(self, damaged: Damaged) -> None:
+        self._inserter.quarantine([(start, 0, "damaged in the ring", raw) for start, _, raw in damaged])
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

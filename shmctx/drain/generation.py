@@ -116,8 +116,9 @@ def drain_rest(writer: SqliteWriter, orphan: Segment, position: int, head: int) 
     """Store everything from `position` to `head` that the database lacks; returns how many records were new."""
     stored = 0
     while position < head:
-        position, some, _ = orphan.ring.scan(position, head, 4096, 4 << 20)
-        stored += writer.insert(some)
+        position, some, skipped = orphan.ring.scan(position, head, 4096, 4 << 20)
+        damaged = [(start, stop, orphan.ring.raw(start, stop)) for start, stop in skipped if orphan.ring.live(start)]
+        stored += writer.insert(some, damaged)
     orphan.ring.set_drained(head)
     return stored
 

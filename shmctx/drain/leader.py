@@ -246,9 +246,11 @@ class Candidate:
     def stop(self, timeout: float) -> bool:
         """Drain what is there, give up leadership, end the thread. True if it ended in time (seconds)."""
         self._stop.set()
-        with contextlib.suppress(SegmentError):
+        deadline = time.monotonic() + timeout
+        while self._thread.is_alive() and time.monotonic() < deadline:
+            # Again and again: the thread may have looked at the event just before and be about to sleep.
             self._host.segment.ring.request_drain()
-        self._thread.join(timeout)
+            self._thread.join(0.02)
         return not self._thread.is_alive()
 
     def forked(self) -> None:

@@ -104,13 +104,23 @@ def _recover(report: Report, name: str, database: Path, progress: Progress) -> N
     try:
         if ring is not None:
             _replay_segment(report, ring, writer, cursor, progress)
-        for _, orphan in orphans:
-            report.segments += 1
-            raw = _pread(orphan.fd)
-            _replay_orphan(report, Ring.from_bytes(raw), writer)
+        nameless = [Ring.from_bytes(_pread(orphan.fd)) for _, orphan in orphans]
+        store_id = _store_of(cursor, ring, nameless)
+        if writer is not None and writer.cursor() is None:
+            writer.create_store(store_id=store_id)
+        for orphan_ring in nameless:
+            if orphan_ring.header()["store_id"] == store_id:  # another store's of the same name is not ours to store
+                _replay_orphan(report, orphan_ring, writer)
     finally:
         if writer is not None:
             writer.close()
+
+
+def _store_of(cursor: Cursor | None, ring: Ring | None, nameless: list[Ring]) -> int:
+    """Which store is recovered: the database's, else the named segment's, else the newest nameless one's."""
+    if cursor is not None:
+        return cursor.store_id
+    return (ring or max(nameless, key=lambda found: found.header()["created_ns"])).header()["store_id"]
 
 
 def _read_private(name: str) -> Ring | None:
@@ -190,11 +200,8 @@ def _replay(report: Report, ring: Ring, writer: SqliteWriter | None, start: int,
     position, head = start, ring.positions()[1]
     while position < head:
         end, records, skipped = ring.scan(position, head, _RECORDS, _BYTES)
-        damaged = [(low, high, ring.raw(low, high)) for low, high in skipped if ring.live(low)]
+        damaged = _damaged(report, ring, skipped)
         _count(report, records)
-        report.damaged += [
-            {"position": low, "granules": high - low, "reason": "checksum or size is wrong"} for low, high, _ in damaged
-        ]
         if writer is not None:
             writer.commit(Batch(start=position, end=end, records=records, damaged=damaged))
         position = end
@@ -212,14 +219,27 @@ def _start(ring: Ring, cursor: Cursor | None) -> int:
 
 
 def _replay_orphan(report: Report, ring: Ring, writer: SqliteWriter | None) -> None:
+    report.segments += 1
+    drained = ring.positions()[2]
     ring.settle()
-    head, position = ring.positions()[1], max(ring.positions()[2], FIRST_POSITION)
+    position, head = max(min(drained, ring.positions()[1]), FIRST_POSITION), ring.positions()[1]
     while position < head:
         position, records, skipped = ring.scan(position, head, _RECORDS, _BYTES)
-        stored = writer.insert(records) if writer is not None else len(records)
+        damaged = _damaged(report, ring, skipped)
+        stored = writer.insert(records, damaged) if writer is not None else len(records)
         report.already_stored += len(records) - stored
         _count(report, records)
-        report.damaged += [{"position": low, "granules": high - low, "reason": "orphan"} for low, high in skipped]
+    if report.damaged:
+        report.outcome = Outcome.DAMAGED
+
+
+def _damaged(report: Report, ring: Ring, skipped: list[tuple[int, int]]) -> list[tuple[int, int, bytes]]:
+    """Note the stretches of a scan that hold no whole record, and copy them for the quarantine."""
+    damaged = [(low, high, ring.raw(low, high)) for low, high in skipped if ring.live(low)]
+    report.damaged += [
+        {"position": low, "granules": high - low, "reason": "checksum or size is wrong"} for low, high, _ in damaged
+    ]
+    return damaged
 
 
 def _count(report: Report, records: list[Any]) -> None:

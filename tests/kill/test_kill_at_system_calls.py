@@ -23,11 +23,11 @@ pytestmark = pytest.mark.skipif(bool(tracer.missing()), reason=tracer.missing())
 @pytest.mark.parametrize(
     "scenario, least",
     [
-        pytest.param("drain", 25, id="one-drain-batch"),
+        pytest.param("drain", 20, id="one-drain-batch"),
         pytest.param("takeover", 50, id="a-leader-change"),
         pytest.param("recovery", 50, id="a-recovery"),
         pytest.param("adoption", 50, id="a-daemon-that-adopts"),
-        pytest.param("creation", 25, id="a-daemon-that-creates"),
+        pytest.param("creation", 20, id="a-daemon-that-creates"),
     ],
 )
 def test_a_death_at_a_system_call_costs_nothing(scenario, least, segment_name, db, seed):

@@ -50,7 +50,7 @@ def test_a_context_shows_its_fields_and_wire_names(stores):
 
     assert wire == {
         "_ref": ref, "_event_id": "evt_" + ref[4:], "_event_name": "agent:status", "_correlation_id": "corr_" + ref[4:],
-        "_root_event_id": "evt_" + ref[4:], "_event_depth": 0, "_event_timestamp": context.time_ns / 1e9,
+        "_root_event_id": "evt_" + ref[4:], "_event_depth": 0, "_event_timestamp": context.time_ns / 1_000_000_000,
         "_agent_id": "a", "_client_id": "c", "_user_id": "u", "_tenant_id": "t", "_environment": "e", "_tags": ["x"],
         "_error": {"code": 1}, "_error_type": "E", "_error_message": "m", "_response_ref": "r",
         "_session": {"id": "s", "k": 1}, "_own": 2,
