@@ -19,10 +19,12 @@ ShmctxError
 │   ├── MalformedRef (ValueError)
 │   └── ForeignRef               a ref of another store
 ├── RecordDamaged                a record is there, its checksum is wrong
-├── ColdError                    the database
+├── ColdError                    the database and the event log
 │   ├── ColdUnavailable          locked, missing, read-only, full, unreadable
 │   ├── ColdMismatch             the database of another store, or of a newer shmctx
-│   └── LeadershipLost           another process raised the epoch
+│   ├── LeadershipLost           another process raised the epoch
+│   ├── LogUnavailable           the event log's directory: vanished, read-only, full, another process's
+│   └── LogDamaged               a file of the event log is not what was written
 ├── LeaderAlive                  refused while a process drains
 └── StoreClosed
 
@@ -149,7 +151,7 @@ class RecordDamaged(ShmctxError):
 
 
 class ColdError(ShmctxError):
-    """The database cannot be used as asked. What is in the ring stays there."""
+    """The database or the event log cannot be used as asked. What is in the ring stays there."""
 
 
 class ColdUnavailable(ColdError):
@@ -172,3 +174,17 @@ class StoreClosed(ShmctxError):
     """The store was closed in this process. Nothing that was put is affected."""
 
     hint = "Open or attach it again."
+
+
+class LogUnavailable(ColdError):
+    """The event log cannot be read or written. Events stay in the ring until it can."""
+
+
+class LogDamaged(ColdError):
+    """A file of the event log is not what was written. `next_offset` is where reading can go on, None if it cannot."""
+
+    hint = "Restore the file from a backup; the database still has the event's context."
+
+    def __init__(self, message: str = "", *, hint: str = "", next_offset: int | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.next_offset = next_offset
