@@ -13,6 +13,8 @@ ShmctxError
 │   ├── RingFull                 no space until somebody drains
 │   ├── PayloadTooLarge
 │   ├── InvalidField             a field that cannot be stored, or does not exist
+│   ├── EventInvalid             an event that its template refuses
+│   ├── DepthExceeded            handlers that emit in a loop
 │   └── WriterStalled            a stopped process holds the append lock
 ├── NotDurable                   stored, but no commit covers it yet
 ├── ContextNotFound (KeyError)   the ref resolves neither hot nor cold
@@ -26,7 +28,11 @@ ShmctxError
 │   ├── LogUnavailable           the event log's directory: vanished, read-only, full, another process's
 │   └── LogDamaged               a file of the event log is not what was written
 ├── LeaderAlive                  refused while a process drains
-└── StoreClosed
+├── StoreClosed
+├── RouterClosed                 the event router was shut down
+├── ContextRequired              a handler's demands on its context are not met
+├── EventTimeout (TimeoutError)  a handler, or an awaited event, took too long
+└── NotRegistered (KeyError)     no runtime object of that name
 
 Every error carries a `hint`: what to do next, in one sentence, or an empty string. The command line prints it after
 ``Try:``. None of them costs the caller anything that was stored before.
@@ -188,3 +194,47 @@ class LogDamaged(ColdError):
     def __init__(self, message: str = "", *, hint: str = "", next_offset: int | None = None) -> None:
         super().__init__(message, hint=hint)
         self.next_offset = next_offset
+
+
+class EventInvalid(PutError):
+    """The event's data does not fit its template; `problems` lists everything that is wrong with it."""
+
+    hint = "Correct the data; the template is what router.template() was given for this event name."
+
+    def __init__(self, message: str = "", *, hint: str = "", problems: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.problems = problems
+
+
+class DepthExceeded(PutError):
+    """Handlers emit events whose handlers emit events, deeper than the router allows: most likely in a loop."""
+
+    hint = "Look at the chain of the event that is current; a router that needs more depth takes max_depth=."
+
+
+class RouterClosed(ShmctxError):
+    """The router was shut down in this process: it takes no new events, and what was emitted is stored."""
+
+    hint = "Emit before shutdown(), or make a router; store.put() goes on without one."
+
+
+class ContextRequired(ShmctxError):
+    """A function was called in a context that lacks what it demands; `problems` lists everything that is missing."""
+
+    hint = "Call it from a handler, or inside `with store.span(...)`, with these fields."
+
+    def __init__(self, message: str = "", *, hint: str = "", problems: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.problems = problems
+
+
+class EventTimeout(ShmctxError, TimeoutError):
+    """A handler did not end, or an awaited event did not come, within its limit. What was emitted is stored."""
+
+
+class NotRegistered(ShmctxError, KeyError):
+    """The registry has no runtime object of that name."""
+
+    hint = "Register it first: router.registry.register(name, object)."
+
+    __str__ = ShmctxError.__str__  # KeyError would print the repr of the message
