@@ -44,7 +44,8 @@ OPTIONAL_FIELDS = (
 )
 """Standard fields that few contexts have; they lie in `more` under these names, custom ones under their own `_name`."""
 
-NOT_INHERITED = frozenset({"tags", "error", "error_type", "error_message", "response_ref"})
+NOT_INHERITED = frozenset({"tags", "error", "error_type", "error_message", "response_ref", "_replay_of"})
+"""What is said of one event alone; `_replay_of` names the event that it repeats."""
 
 
 class SessionSource(Protocol):
@@ -65,6 +66,11 @@ def register_source(store_id: int, source: SessionSource) -> None:
 def forget_source(store_id: int, source: SessionSource) -> None:
     """The source is closed."""
     _sources.get(store_id, WeakSet()).discard(source)
+
+
+def sources(store_id: int) -> list[SessionSource]:
+    """The open stores of this id."""
+    return list(_sources.get(store_id, ()))
 
 
 class Context(msgspec.Struct, frozen=True, array_like=True, gc=False, eq=False):
@@ -179,7 +185,7 @@ class Context(msgspec.Struct, frozen=True, array_like=True, gc=False, eq=False):
         """The session's data, read from its own record; None without a session, or when its store is closed."""
         if self.session_position is None:
             return None
-        for source in list(_sources.get(self.store_id, ())):
+        for source in sources(self.store_id):
             return source.session_at(self.session_position)
         return None
 
