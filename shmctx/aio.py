@@ -5,7 +5,7 @@ or for a commit runs in a thread. Put, get of a hot ref and span never block: ca
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from shmctx import filters, lineage
@@ -13,6 +13,7 @@ from shmctx.attachment import Attachment
 from shmctx.cold.aio import AsyncSqliteReader
 from shmctx.cold.questions import Steps
 from shmctx.context import Context
+from shmctx.event import Event
 from shmctx.finder import Finder
 
 if TYPE_CHECKING:
@@ -62,6 +63,15 @@ class AsyncStore:
     async def descendants(self, ref: str, *, max_depth: int | None = None) -> list[Context]:
         """As Store.descendants."""
         return await self._run(lambda finder: lineage.descendants(finder, ref, max_depth))
+
+    async def event(self, ref: str) -> Event | None:
+        """As Store.event."""
+        return await self._run(lambda finder: finder.event(ref))
+
+    async def events(self, contexts: Iterable[Context | str]) -> list[Event]:
+        """As Store.events."""
+        found = [context if isinstance(context, Context) else await self.resolve(context) for context in contexts]
+        return await self._run(lambda finder: finder.data.events(found))
 
     async def put(self, event_name: str, **fields: Any) -> str:
         """As Store.put, for puts that wait: durable ones, and those that may meet a full ring."""

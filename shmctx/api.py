@@ -9,15 +9,22 @@ from shmctx.store import Store
 
 
 def open(  # noqa: A001  (the public name, always written shmctx.open)
-    name: str, *, db: str | Path | None = None, ring_size: int = DEFAULT_RING_SIZE, settings: Settings | None = None
+    name: str,
+    *,
+    db: str | Path | None = None,
+    log: str | Path | None = None,
+    ring_size: int = DEFAULT_RING_SIZE,
+    settings: Settings | None = None,
 ) -> Store:
     """Make the store's segment or adopt the one that is there; then lead, or stand by to.
 
-    `db`: the SQLite file (default: $XDG_STATE_HOME/shmctx/NAME.db). `ring_size`: bytes, rounded up to a power of two;
-    an existing segment keeps its size. Raises SegmentError, ColdError.
+    `db`: the SQLite file (default: $XDG_STATE_HOME/shmctx/NAME.db). `log`: the event log's directory (default: beside
+    the database, as NAME.events; the database remembers it). `ring_size`: bytes, rounded up to a power of two; an
+    existing segment keeps its size. Raises SegmentError, ColdError.
     """
     database = Path(db).absolute() if db is not None else default_database(name)
-    return Store(attachments.open_or_create(name, database, ring_size, settings or Settings()))
+    directory = Path(log).absolute() if log is not None else None
+    return Store(attachments.open_or_create(name, database, ring_size, settings or Settings(), directory))
 
 
 def attach(name: str, *, standby: bool = False, readonly: bool = False, settings: Settings | None = None) -> Store:

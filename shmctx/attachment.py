@@ -182,7 +182,9 @@ def attach(name: str, settings: Settings, *, standby: bool = False, readonly: bo
     return attachment
 
 
-def open_or_create(name: str, database: Path, ring_size: int, settings: Settings) -> Attachment:
+def open_or_create(
+    name: str, database: Path, ring_size: int, settings: Settings, log: Path | None = None
+) -> Attachment:
     """Attach to the segment, or make it if this process can lead; then lead or stand by."""
     from shmctx.drain.election import Election
     from shmctx.drain.leader import Candidate
@@ -203,7 +205,7 @@ def open_or_create(name: str, database: Path, ring_size: int, settings: Settings
             time.sleep(0.01)
     else:
         try:
-            segment = _segment_to_lead(name, database, ring_size, settings)
+            segment = _segment_to_lead(name, database, ring_size, settings, log)
         except BaseException:
             election.resign()
             raise
@@ -217,11 +219,10 @@ def open_or_create(name: str, database: Path, ring_size: int, settings: Settings
     return attachment
 
 
-def _segment_to_lead(name: str, database: Path, ring_size: int, settings: Settings) -> Segment:
+def _segment_to_lead(name: str, database: Path, ring_size: int, settings: Settings, log: Path | None) -> Segment:
     """Under the election: adopt the segment of a dead predecessor, or make one. Shows errors before a thread starts."""
-    from shmctx.cold.sqlite import SqliteWriter
     from shmctx.drain import generation
-    from shmctx.drain.leader import announce
+    from shmctx.drain.leader import announce, open_writer
 
     try:
         existing = segments.attach(name)
@@ -234,7 +235,7 @@ def _segment_to_lead(name: str, database: Path, ring_size: int, settings: Settin
         if existing.ring.state() & SEALED:
             existing = None
             segments.unlink(name)
-    writer = SqliteWriter(database, wal_limit=settings.wal_limit)
+    writer = open_writer(database, settings, log)
     try:
         if existing is None:
             existing = generation.first(writer, name, database, ring_size, rehydrate=settings.rehydrate)

@@ -32,7 +32,7 @@ WIRE_NAMES = {
 _TEXT_FIELDS = frozenset({"user_id", "tenant_id", "environment", "error_type", "error_message", "response_ref"})
 _END_NS = (1 << 63) - 1  # in the year 2262
 
-_ARGUMENTS = frozenset({*WIRE_NAMES.values(), "time_ns", "parent"}) - {"event_name"}
+_ARGUMENTS = frozenset({*WIRE_NAMES.values(), "time_ns", "parent", "data"}) - {"event_name"}
 
 
 class Draft(NamedTuple):
@@ -61,6 +61,9 @@ class Store(Protocol):
     def put_session(self, session: Mapping[str, Any]) -> tuple[int, str]:
         """Store a session's data: (position, id)."""
 
+    def pack(self, data: Mapping[str, Any]) -> tuple[bytes, tuple[bytes, ...]]:
+        """Event data as a record holds it."""
+
 
 def draft(store: Store, event_name: str, scope: Scope | None, given: Mapping[str, Any]) -> Draft:
     """Work out one context. Raises InvalidField, ContextNotFound; nothing is stored then."""
@@ -71,6 +74,7 @@ def draft(store: Store, event_name: str, scope: Scope | None, given: Mapping[str
     event = identity("event_id", fields.get("event_id"), store.store_id)
     if isinstance(event, int):
         raise InvalidField(f"event_id: {fields['event_id']!r} is an id that this store gave. Nothing was stored.")
+    data, payloads = store.pack(fields["data"]) if "data" in fields else (None, ())
     scope = _cause(store, scope, fields)
     parent = scope.parent if scope else identity("parent_event_id", fields.get("parent_event_id"), store.store_id)
     correlation = identity("correlation_id", fields.get("correlation_id"), store.store_id)
@@ -92,6 +96,8 @@ def draft(store: Store, event_name: str, scope: Scope | None, given: Mapping[str
         event=event,
         root=root,
         more=_more(scope, fields, custom),
+        data=data,
+        payloads=payloads,
     )
     return Draft(
         payload, _time_ns(fields), event, ... if correlation is None else correlation, agent, session_id, parent

@@ -6,14 +6,16 @@ Finder.run answers in this thread and store.aio in an event loop.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from shmctx import records
-from shmctx.cold import Query, questions
+from shmctx.cold import Query, chains, questions
 from shmctx.cold.questions import Steps, answered
-from shmctx.context import Context
+from shmctx.context import Context, Identity
 from shmctx.errors import ContextNotFound, ForeignRef, MalformedRef, RecordDamaged
+from shmctx.event import Event
+from shmctx.event_data import EventData
 from shmctx.hot._core import (
     AGENT_LINK,
     ALIAS_LINK,
@@ -48,8 +50,14 @@ class Finder:
         self._ring = ring
         self._ask = reader.ask
         self._store_id = store_id
+        self.data = EventData(ring, reader.path)
         self._sessions: OrderedDict[int, bytes] = OrderedDict()
         self._put_sessions: OrderedDict[Any, tuple[int, dict[str, Any]]] = OrderedDict()
+
+    @property
+    def ring(self) -> Ring:
+        """The ring of the segment that is searched."""
+        return self._ring
 
     def run(self, steps: Steps[T]) -> T:
         """The result of steps, with this thread asking. Raises ColdError."""
@@ -101,14 +109,28 @@ class Finder:
         return None
 
     def _find_alias(self, alias: str) -> Steps[int | None]:
+        position = self.hot_alias(alias)
+        if position is not None or not self.anything_cold():
+            return position
+        found: int | None = yield questions.position_of(alias)
+        return found
+
+    def hot_alias(self, alias: str) -> int | None:
+        """The position of the newest context in the ring that brought this event id."""
         for position in self._ring.find(ALIAS_LINK, alias, 0, 8):
             context = self._hot(position)
             if context is not None and context.identity == alias:
                 return position
-        if not self.anything_cold():
+        return None
+
+    def hot(self, position: int) -> Context | None:
+        """The context at a position, annotations merged, if the ring has it whole."""
+        try:
+            record = self._ring.record(position)
+        except RecordDamaged:
             return None
-        found: int | None = yield questions.position_of(alias)
-        return found
+        context = None if record is None else self._decode(record)
+        return self._annotate(context, position, {}) if context is not None and record and record[2] else context
 
     def at(self, position: int) -> Steps[Context | None]:
         """The context at a position, annotations merged."""
@@ -121,10 +143,12 @@ class Finder:
             return context
         if record is None:
             return (yield from self._cold(position))
+        return self.context(record)
+
+    def context(self, record: RecordTuple) -> Context | None:
+        """The context of a record in the ring, annotations merged; None if it is none."""
         context = self._decode(record)
-        if context is None or not record[2]:
-            return context
-        return self._annotate(context, position, {})
+        return context if context is None or not record[2] else self._annotate(context, record[0], {})
 
     def _hot(self, position: int) -> Context | None:
         try:
@@ -157,6 +181,11 @@ class Finder:
         except records.NOT_DECODABLE:
             return None
         return context.placed(make_ref(self._store_id, position), time_ns)
+
+    def event(self, ref: str) -> Steps[Event | None]:
+        """The event of a ref or alias; None if it is nowhere. Raises RecordDamaged."""
+        context = yield from self.find(ref)
+        return None if context is None else (yield from self.data.events([context]))[0]
 
     # ---- annotations and sessions ----
 
@@ -233,23 +262,47 @@ class Finder:
         """Contexts that fit, in the order of their positions, annotations merged."""
         drained = self._ring.positions()[2]
         found = {context.position: context for context in self._undrained(query, drained)}
-        if self.anything_cold():
-            cold: list[Context] = yield questions.contexts(query, self._store_id)
-            noted: dict[int, dict[int, dict[str, Any]]] = {}
-            for start in range(0, len(cold), questions.CHUNK):
-                chunk = cold[start : start + questions.CHUNK]
-                noted |= yield questions.annotations_of([context.position for context in chunk])
-            for context in cold:
-                position = context.position
-                found[position] = self._annotate(context, position, noted.get(position, {}))
+        found |= {context.position: context for context in (yield from self.stored(query))}
         ordered = sorted(found, reverse=query.newest_first)
         return [found[position] for position in ordered[: query.limit]]
+
+    def stored(self, query: Query) -> Steps[list[Context]]:
+        """Contexts in the database that fit, in the query's order, annotations merged."""
+        if not self.anything_cold():
+            return []
+        cold: list[Context] = yield questions.contexts(query, self._store_id)
+        noted: dict[int, dict[int, dict[str, Any]]] = {}
+        for start in range(0, len(cold), questions.CHUNK):
+            chunk = cold[start : start + questions.CHUNK]
+            noted |= yield questions.annotations_of([context.position for context in chunk])
+        return [self._annotate(context, context.position, noted.get(context.position, {})) for context in cold]
+
+    def many(self, positions: Sequence[int]) -> Steps[dict[int, Context]]:
+        """The contexts at positions, annotations merged, those in the ring first; what is nowhere is left out."""
+        hot = ((position, self.hot(position)) for position in positions)
+        found = {position: context for position, context in hot if context is not None}
+        missing = [position for position in positions if position not in found]
+        for start in range(0, len(missing), questions.CHUNK) if self.anything_cold() else ():
+            chunk = missing[start : start + questions.CHUNK]
+            contexts: list[Context] = yield chains.contexts(chunk, self._store_id)
+            noted = yield questions.annotations_of(chunk)
+            for context in contexts:
+                position = context.position
+                found[position] = self._annotate(context, position, noted.get(position, {}))
+        return found
+
+    def undrained_children(self, parent: Identity) -> Iterator[Context]:
+        """Contexts that name this parent and that the database may not have yet."""
+        for position in self._ring.find(PARENT_LINK, parent, self._ring.positions()[2], _MANY):
+            context = self.hot(position)
+            if context is not None and context.parent_identity == parent:
+                yield context
 
     def _undrained(self, query: Query, drained: int) -> Iterator[Context]:
         """Hot contexts from the drain position on that fit."""
         for position in self._candidates(query, drained):
             context = self._hot(position)
-            if context is not None and self._fits(context, query):
+            if context is not None and self.fits(context, query):
                 yield self._annotate(context, position, {})
 
     def _candidates(self, query: Query, drained: int) -> Iterator[int]:
@@ -277,7 +330,8 @@ class Finder:
         """Positions of the contexts that the database does not have yet."""
         return [record[0] for record in self.scan(self._ring.positions()[2]) if record[1] == CONTEXT]
 
-    def _fits(self, context: Context, query: Query) -> bool:
+    def fits(self, context: Context, query: Query) -> bool:
+        """Whether a context is what the query looks for."""
         position = context.position
         return (
             (query.correlation is None or context.correlation_identity == query.correlation)

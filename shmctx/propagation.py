@@ -35,19 +35,36 @@ class Scope:
 
     __slots__ = (
         "agent", "client", "context", "correlation", "correlation_field", "correlation_key", "depth", "more",
-        "native_to", "parent", "parent_field", "root", "session", "session_id", "tail",
+        "native_to", "parent", "parent_field", "root", "session", "session_id", "store_id", "tail",
     )  # fmt: skip
+
+    correlation_key: Any
+    """As Ring.append takes it."""
+    parent_field: Identity | None
+    correlation_field: Identity | None
+    tail: tuple[Any, ...]
 
     def __init__(self, context: Context, store_id: int) -> None:
         """What children in the store `store_id` inherit; identities native to another store become text there."""
-        native = context.store_id == store_id
         self.context: Context | None = context
+        self.store_id = store_id
+
+    def __getattr__(self, name: str) -> Any:
+        """The first look at an empty slot fills them all: most contexts have no children, and cost nothing here."""
+        if name not in Scope.__slots__ or self.context is None:
+            raise AttributeError(name)
+        self._work_out(self.context, self.store_id)
+        return object.__getattribute__(self, name)
+
+    def _work_out(self, context: Context, store_id: int) -> None:
+        """Fill every slot, each once: another thread may be doing the same, or reading already."""
+        native = context.store_id == store_id
         self.depth = min(context.depth + 1, MAX_DEPTH)
         self.parent: Identity | None = _carried(context, context.identity, EVENT_PREFIX, native=native)
         self.correlation: Identity | None = _carried(
             context, context.correlation_identity, CORRELATION_PREFIX, native=native
         )
-        self.correlation_key: Any = self.correlation
+        self.correlation_key = self.correlation
         root = context.root_identity
         self.root = None if root is None else _carried(context, root, EVENT_PREFIX, native=native)
         self.agent = context.agent_id
@@ -56,20 +73,18 @@ class Scope:
         self.session_id = context.session_id if self.session is not None else None
         self.more = context.inherited()
         self.native_to = store_id if native else -1
-        self.parent_field: Identity | None = None
-        self.correlation_field: Identity | None = None
-        self.tail: tuple[Any, ...] = ()
         if native:
             self._spell(context)
+        else:
+            self.parent_field, self.correlation_field, self.tail = None, None, ()
 
     def _spell(self, context: Context) -> None:
         """Spell the inherited fields as a payload does, in the form that records.encode_context gives them."""
-        form, root = 0, self.root
-        self.parent_field, self.correlation_field = self.parent, self.correlation
+        form, root, parent, correlation = 0, self.root, self.parent, self.correlation
         if context.form & HEX_EVENT and context.event is not None:
-            self.parent_field, form = context.event, form | HEX_PARENT
+            parent, form = context.event, form | HEX_PARENT
         if context.form & HEX_CORRELATION and context.correlation is not None:
-            self.correlation_field, form = context.correlation, form | HEX_CORRELATION
+            correlation, form = context.correlation, form | HEX_CORRELATION
         if isinstance(root, int) and root == self.correlation:
             root = None
         elif root is not None and root == self.parent:
@@ -77,6 +92,7 @@ class Scope:
         elif isinstance(root, str):
             root, form = _packed_root(context, root, form)
         tail = (self.client, self.session, form, None, root, self.more)
+        self.parent_field, self.correlation_field = parent, correlation
         self.tail = () if tail == (None, None, 0, None, None, None) else tail
 
     def tail_for(self, agent: str | None) -> tuple[Any, ...]:
@@ -115,6 +131,7 @@ def _carried(context: Context, identity: Identity, prefix: str, *, native: bool)
 
 _current: ContextVar[Scope | None] = ContextVar("shmctx_scope", default=None)
 current_scope = _current.get
+set_scope = _current.set
 
 
 def current() -> Context | None:

@@ -18,6 +18,20 @@ NOT_DECODABLE = (msgspec.MsgspecError, UnicodeDecodeError)
 
 decode_context = msgspec.msgpack.Decoder(Context).decode
 
+
+class StoredEvent(Context, frozen=True, array_like=True, gc=False, eq=False):
+    """A context's record with what lies behind the context, which decode_context skips."""
+
+    data: bytes | None = None
+    """Event data as JSON; empty: the event has data, but not here (the record was put back from the database)."""
+    payloads: tuple[bytes, ...] = ()
+    """Hashes of the large fields that the data refers to."""
+
+
+decode_event = msgspec.msgpack.Decoder(StoredEvent).decode
+BEFORE_DATA = ("", 0, None)
+"""Stands for Context's fields that are not stored, between `more` and the data."""
+
 MAX_DEPTH_OF_VALUES = 32
 """Levels of nesting in a custom field or session."""
 _INTEGERS = range(-(1 << 63), 1 << 64)
@@ -43,10 +57,12 @@ def encode_context(
     event: str | None = None,
     root: Identity | None = None,
     more: dict[str, Any] | None = None,
+    data: bytes | None = None,
+    payloads: tuple[bytes, ...] = (),
 ) -> bytes:
     """A context's payload in its one canonical form, from identities as Context's properties give them.
 
-    `correlation` None: it begins its own. `root` None: itself, or not told.
+    `correlation` None: it begins its own. `root` None: itself, or not told. `data`, `payloads`: as in StoredEvent.
     """
     form = 0
     if parent is not None and isinstance(root, int) and root == correlation:
@@ -69,12 +85,28 @@ def encode_context(
         form |= flag if number is not None else 0
     parent, correlation, root, event_ = packed
     fields = (event_name, depth, parent, correlation, agent_id, client_id, session, form, event_, root, more or None)
-    return encode_fields(_trim(fields))
+    return encode_stored(fields, data, payloads)
+
+
+def encode_stored(fields: tuple[Any, ...], data: bytes | None, payloads: tuple[bytes, ...] = ()) -> bytes:
+    """A payload from the eleven fields that a context stores, in their canonical form."""
+    return encode_fields(_trim(fields) if data is None else with_data(fields, data, payloads))
+
+
+def with_data(fields: tuple[Any, ...], data: bytes, payloads: tuple[bytes, ...] = ()) -> tuple[Any, ...]:
+    """The fields of a StoredEvent from the eleven that a context stores."""
+    return (*fields, *BEFORE_DATA, data, payloads) if payloads else (*fields, *BEFORE_DATA, data)
 
 
 def _hex_number(identity: Identity | None, prefix: str) -> int | None:
     match = _HEX_ID.fullmatch(identity) if isinstance(identity, str) else None
     return int(match[2], 16) if match and match[1] == prefix else None
+
+
+def packed(identity: Identity | None, prefix: str) -> Identity | None:
+    """An identity as a database column holds it: a number below 0 stands for the prefix and eight hex digits."""
+    number = _hex_number(identity, prefix)
+    return identity if number is None else -1 - number
 
 
 def _trim(fields: tuple[Any, ...]) -> tuple[Any, ...]:

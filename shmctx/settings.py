@@ -14,6 +14,13 @@ DEFAULT_RING_SIZE = 32 * MiB
 """Bytes. Half of the 64 MB of /dev/shm that a container gets by default."""
 
 
+LARGE_FIELDS = frozenset({
+    "response", "content", "prompt", "messages", "system_prompt", "profile", "composition", "pattern", "events",
+    "arguments", "result",
+})  # fmt: skip
+"""Names under which agent systems keep what is long; KSI's list of payload fields."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How one process uses a store."""
 
@@ -41,6 +48,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds: the longest pause between tries of a drain transaction that failed."""
     wal_limit: int = 64 * MiB
     """Bytes of write-ahead log beyond which the leader makes room whatever readers do."""
+    large_size: int = 1024
+    """Bytes of JSON from which a field of event data named in `large_fields` is stored on its own, once."""
+    large_fields: frozenset[str] = LARGE_FIELDS
+    """Fields of event data that may be large; only these are looked at."""
+    log_rotate_bytes: int = 64 * MiB
+    """Bytes after which the event log begins a new file; it also does so every day (UTC)."""
     rehydrate: bool = True
     """Whether a new segment is filled with the newest records of the database."""
 

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import aiosqlite
 
-from shmctx.cold.questions import Question, Steps
+from shmctx.cold.questions import FileRead, Question, Steps
 from shmctx.cold.reader import POOL_SIZE, READER_PRAGMAS, STORE_ID, check_exists, check_store
 from shmctx.cold.sqlite import BUSY_TIMEOUT, read_uri, translate
 
@@ -26,8 +26,10 @@ class AsyncSqliteReader:
         self._store_id = store_id
         self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
-    async def ask(self, question: Question[T]) -> T:
+    async def ask(self, question: Question[T] | FileRead[T]) -> T:
         """Answer a question. Raises ColdError."""
+        if isinstance(question, FileRead):
+            return await asyncio.to_thread(question.run)
         turn = self._turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(POOL_SIZE))
         async with turn:
             check_exists(self.path)

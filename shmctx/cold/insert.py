@@ -8,50 +8,146 @@ import contextlib
 import sqlite3
 from collections.abc import Sequence
 from itertools import chain
+from typing import Protocol
+
+import msgspec
 
 from shmctx.cold import rows
-from shmctx.hot._core import ANNOTATION, CONTEXT, SESSION
+from shmctx.cold.logged import encode_line
+from shmctx.cold.schema import SPAN
+from shmctx.hot._core import ANNOTATION, CONTEXT, PAYLOAD, SESSION, make_ref
 from shmctx.hot.shapes import RecordTuple
-from shmctx.records import NOT_DECODABLE
+from shmctx.records import NOT_DECODABLE, StoredEvent, decode_event
+
+Decoded = tuple[int, int, StoredEvent]
+"""(position, time in ns, context with data)."""
 
 ROWS_PER_STATEMENT = 64
 MAX_INTERNED = 200_000
 """Texts whose ids are remembered."""
+_json = msgspec.json.Encoder().encode
+
+
+class Log(Protocol):
+    """Where event data goes: lines, each with its time, get a place each (segment number, byte offset)."""
+
+    def append(self, lines: Sequence[bytes], times_ns: Sequence[int]) -> Sequence[tuple[int, int]]:
+        """Append lines without newline. Raises LogUnavailable."""
 
 
 class Inserter:
-    """Inserts into one connection, inside the caller's transactions."""
+    """Inserts into one connection, inside the caller's transactions; event data goes to the log."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, log: Log) -> None:
         self._db = connection
+        self._log = log
         self._texts: dict[str, int] = {}
+        self._names: dict[str, bytes] = {}
 
     def forget(self) -> None:
         """A transaction was rolled back: ids that it gave may be given again."""
         self._texts.clear()
 
-    def insert(self, records: Sequence[RecordTuple]) -> None:
-        """Insert records, skipping those that are there. What fits no table goes to the quarantine."""
+    def insert(self, records: Sequence[RecordTuple]) -> int:
+        """Insert records, skipping those that are there. What fits no table goes to the quarantine.
+
+        Returns how many contexts, sessions and annotations were new.
+        """
         tables: dict[str, list[rows.Row]] = {sql: [] for sql in rows.INSERTS}
+        large: list[rows.Row] = []
+        events: list[Decoded] = []
         rejected: list[rows.Row] = []
-        plain, full = tables[rows.INSERT_PLAIN], tables[rows.INSERT_RECORD]
-        sessions, annotations = tables[rows.INSERT_SESSION], tables[rows.INSERT_ANNOTATION]
-        for position, kind, _, time_ns, payload in records:
+        for record in records:
+            position, kind, _, time_ns, payload = record
             try:
                 if kind == CONTEXT:
-                    row = rows.record_row(position, time_ns, payload, self._intern)
-                    (plain if len(row) == rows.PLAIN_COLUMNS else full).append(row)
+                    events.append((position, time_ns, decode_event(payload)))
                 elif kind == SESSION:
-                    sessions.append(rows.session_row(position, payload))
+                    tables[rows.INSERT_SESSION].append(rows.session_row(position, payload))
                 elif kind == ANNOTATION:
-                    annotations.append(rows.annotation_row(position, time_ns, payload))
+                    tables[rows.INSERT_ANNOTATION].append(rows.annotation_row(position, time_ns, payload))
+                elif kind == PAYLOAD:
+                    large.append(rows.payload_row(position, payload))
                 else:
                     rejected.append((position, kind, "unknown kind of record", payload))
             except (*NOT_DECODABLE, ValueError, TypeError) as error:
                 rejected.append((position, kind, str(error), payload))
+        self._insert_contexts(events, tables, rejected)
+        self._insert_rows(rows.INSERT_PAYLOAD, large, records, rejected)
+        before = self._db.total_changes
         for sql, found in tables.items():
             self._insert_rows(sql, found, records, rejected)
+        new = self._db.total_changes - before
+        self._note_spans(events)
+        self._note_uses(events)
         self.quarantine(rejected)
+        return new
+
+    def _insert_contexts(
+        self, events: list[Decoded], tables: dict[str, list[rows.Row]], rejected: list[rows.Row]
+    ) -> None:
+        """Write the log's lines, and make the rows, which say where they are."""
+        places = self._write_log(events, rejected)
+        plain, full, intern = tables[rows.INSERT_PLAIN], tables[rows.INSERT_RECORD], self._intern
+        for position, time_ns, event in events:
+            try:
+                row = rows.record_row(position, time_ns, event, places.get(position), intern)
+            except (ValueError, TypeError) as error:
+                rejected.append((position, CONTEXT, str(error), b""))
+                continue
+            (plain if len(row) == rows.PLAIN_COLUMNS else full).append(row)
+
+    def _write_log(self, events: list[Decoded], rejected: list[rows.Row]) -> dict[int, int]:
+        """Append the events that have data and are not stored yet; where each line is, by position."""
+        lines, times, positions = [], [], []
+        known = self._known(events)
+        store_id = self._store_id()
+        for position, time_ns, event in events:
+            if not event.data or position in known:
+                continue
+            if b"\n" in event.data:
+                rejected.append((position, CONTEXT, "event data is no JSON of this store", event.data))
+                continue
+            lines.append(encode_line(make_ref(store_id, position), time_ns, self._name(event.event_name), event.data))
+            times.append(time_ns)
+            positions.append(position)
+        if not lines:
+            return {}
+        found = self._log.append(lines, times)
+        return {position: rows.log_column(*place) for position, place in zip(positions, found, strict=True)}
+
+    def _store_id(self) -> int:
+        return int(self._db.execute("SELECT store_id FROM store").fetchone()[0])
+
+    def _known(self, events: list[Decoded]) -> set[int]:
+        """Which of them the database has: a replayed event gets no second line."""
+        if not events:
+            return set()
+        span = (events[0][0], events[-1][0])
+        return {row[0] for row in self._db.execute("SELECT position FROM record WHERE position BETWEEN ? AND ?", span)}
+
+    def _name(self, event_name: str) -> bytes:
+        """An event name as JSON."""
+        encoded = self._names.get(event_name)
+        if encoded is None:
+            if len(self._names) >= MAX_INTERNED:
+                self._names.clear()
+            encoded = self._names[event_name] = _json(event_name)
+        return encoded
+
+    def _note_spans(self, events: list[Decoded]) -> None:
+        """Between which times the contexts of each stretch of positions lie."""
+        spans: dict[int, tuple[int, int]] = {}
+        for position, time_ns, _ in events:
+            first = position - position % SPAN
+            low, high = spans.get(first, (time_ns, time_ns))
+            spans[first] = min(low, time_ns), max(high, time_ns)
+        self._db.executemany(rows.INSERT_SPAN, [(first, *span) for first, span in spans.items()])
+
+    def _note_uses(self, events: list[Decoded]) -> None:
+        """Which events refer to which large fields."""
+        uses = [(position, digest) for position, _, event in events for digest in event.payloads]
+        self._db.executemany(rows.INSERT_USE, uses)
 
     def quarantine(self, rejected: Sequence[rows.Row]) -> None:
         """Put aside (position, kind, reason, raw bytes)."""

@@ -8,7 +8,10 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from shmctx.cold import Query, rows
-from shmctx.context import Context
+from shmctx.cold.schema import SPAN
+from shmctx.context import CORRELATION_PREFIX, EVENT_PREFIX, Context
+from shmctx.payloads import digest as payload_digest
+from shmctx.records import packed
 
 T = TypeVar("T")
 CHUNK = 500
@@ -25,11 +28,17 @@ class Question(NamedTuple, Generic[T]):
     convert: Callable[[list[rows.Row]], T]
 
 
-Steps = Generator[Question[Any], Any, T]
-"""A computation that asks the database now and then."""
+class FileRead(NamedTuple, Generic[T]):
+    """Something to read from files instead of from the database."""
+
+    run: Callable[[], T]
 
 
-def answered(steps: Steps[T], ask: Callable[[Question[Any]], Any]) -> T:
+Steps = Generator[Question[Any] | FileRead[Any], Any, T]
+"""A computation that asks the database, or reads files, now and then."""
+
+
+def answered(steps: Steps[T], ask: Callable[[Question[Any] | FileRead[Any]], Any]) -> T:
     """Run steps to their end, asking one question after the other."""
     try:
         question = next(steps)
@@ -51,7 +60,8 @@ def context_at(position: int, store_id: int) -> Question[Context | None]:
 
 def position_of(alias: str) -> Question[int | None]:
     """The position of the newest context that brought this event id."""
-    return Question("SELECT max(position) FROM record WHERE event_id = ?", (alias,), lambda found: found[0][0])
+    value = packed(alias, EVENT_PREFIX)
+    return Question("SELECT max(position) FROM record WHERE event_id = ?", (value,), lambda found: found[0][0])
 
 
 def session_at(position: int) -> Question[dict[str, Any] | None]:
@@ -62,6 +72,34 @@ def session_at(position: int) -> Question[dict[str, Any] | None]:
         return rows.session_from_row(found[0]) if found else None
 
     return Question(f"SELECT {columns} FROM session WHERE position = ?", (position,), convert)
+
+
+def log_directory() -> Question[str | None]:
+    """The event log's directory, where it is not the one beside the database."""
+    return Question("SELECT log_directory FROM store", (), lambda found: found[0][0] if found else None)
+
+
+def log_places(positions: Sequence[int]) -> Question[dict[int, tuple[int, int]]]:
+    """Where the log has the data of up to CHUNK events: (segment number, byte offset) by position."""
+    marks = ",".join("?" * len(positions))
+    sql = f"SELECT position, log_place FROM record WHERE position IN ({marks}) AND log_place IS NOT NULL"
+    return Question(sql, positions, lambda found: {row[0]: rows.log_place(row[1]) for row in found})
+
+
+def payloads_of(position: int) -> Question[dict[bytes, bytes]]:
+    """The large fields of an event, by hash."""
+    sql = "SELECT hash, data FROM payload WHERE id IN (SELECT payload FROM payload_use WHERE position = ?)"
+    return Question(sql, (position,), _payloads)
+
+
+def payloads(hashes: Sequence[bytes]) -> Question[dict[bytes, bytes]]:
+    """Large fields, by hash."""
+    return Question(f"SELECT hash, data FROM payload WHERE hash IN ({','.join('?' * len(hashes))})", hashes, _payloads)
+
+
+def _payloads(found: list[rows.Row]) -> dict[bytes, bytes]:
+    restored = ((digest, rows.payload_from_column(data)) for digest, data in found)
+    return {digest: field for digest, field in restored if field is not None and payload_digest(field) == digest}
 
 
 def annotations_of(targets: Sequence[int]) -> Question[dict[int, dict[int, dict[str, Any]]]]:
@@ -100,11 +138,13 @@ def positions_after(position: int) -> Question[list[int]]:
 def _conditions(query: Query) -> tuple[list[str], list[Any]]:
     named = "(SELECT id FROM text WHERE value = ?)"
     tests = (
-        ("r.correlation = ?", query.correlation),
-        ("r.parent = ?", query.parent),
+        ("r.correlation = ?", packed(query.correlation, CORRELATION_PREFIX)),
+        ("r.parent = ?", packed(query.parent, EVENT_PREFIX)),
         (f"r.agent = {named}", query.agent_id),
         ("r.session IN (SELECT position FROM session WHERE session_id = ?)", query.session_id),
         (f"r.event_name = {named}", query.event_name),
+        ("r.position >= (SELECT min(first) FROM span WHERE max_ns >= ?)", query.since_ns),
+        (f"r.position < (SELECT max(first) + {SPAN} FROM span WHERE min_ns < ?)", query.until_ns),
         ("r.time_ns >= ?", query.since_ns),
         ("r.time_ns < ?", query.until_ns),
         ("r.position < ?", query.before),

@@ -5,9 +5,9 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
-from shmctx.cold.questions import Question
+from shmctx.cold.questions import FileRead, Question
 from shmctx.cold.sqlite import BUSY_TIMEOUT, read_uri, translated
 from shmctx.errors import ColdMismatch, ColdUnavailable
 
@@ -79,8 +79,10 @@ class SqliteReader:
     def _check_store(self, connection: sqlite3.Connection) -> None:
         check_store(self.path, connection.execute(STORE_ID).fetchone(), self._store_id)
 
-    def ask(self, question: Question[T]) -> T:
+    def ask(self, question: Question[T] | FileRead[T]) -> T:
         """Answer a question. Raises ColdError."""
+        if isinstance(question, FileRead):
+            return cast(T, question.run())
         with self._connection() as connection:
             found = connection.execute(question.sql, question.values).fetchall()
         return question.convert(found)

@@ -6,18 +6,29 @@ from typing import Any
 import msgspec
 
 from shmctx import records
-from shmctx.context import OPTIONAL_FIELDS, Context
+from shmctx.context import (
+    CLIENT_IS_AGENT,
+    HEX_CORRELATION,
+    HEX_EVENT,
+    HEX_PARENT,
+    HEX_ROOT,
+    OPTIONAL_FIELDS,
+    ROOT_IS_PARENT,
+    Context,
+    Identity,
+)
 from shmctx.hot._core import ANNOTATION, CONTEXT, SESSION, make_ref
 from shmctx.hot.shapes import RecordTuple
+from shmctx.payloads import HASH_BYTES, digest
 
 Row = tuple[Any, ...]
 
 RECORD_COLUMNS = (
-    "position, time_ns, event_name, depth, parent, correlation, root, event_id, agent, client, session, "
+    "position, time_ns, event_name, depth, parent, correlation, root, event_id, agent, client, session, log_place, "
     "user_id, tenant_id, environment, tags, error, error_type, error_message, response_ref, extra"
 )
-INSERT_RECORD = f"INSERT OR IGNORE INTO record ({RECORD_COLUMNS}) VALUES ({', '.join('?' * 20)})"
-PLAIN_COLUMNS = 11
+INSERT_RECORD = f"INSERT OR IGNORE INTO record ({RECORD_COLUMNS}) VALUES ({', '.join('?' * 21)})"
+PLAIN_COLUMNS = 12
 """The columns that every context has; the others are optional."""
 INSERT_PLAIN = (
     f"INSERT OR IGNORE INTO record ({', '.join(RECORD_COLUMNS.split(', ')[:PLAIN_COLUMNS])}) "
@@ -26,6 +37,15 @@ INSERT_PLAIN = (
 INSERT_SESSION = "INSERT OR IGNORE INTO session VALUES (?, ?, ?, ?, ?, ?)"
 INSERT_ANNOTATION = "INSERT OR IGNORE INTO annotation VALUES (?, ?, ?, ?)"
 INSERT_QUARANTINE = "INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?)"
+INSERT_PAYLOAD = (
+    "INSERT INTO payload (hash, position, data) VALUES (?, ?, ?) "
+    "ON CONFLICT (hash) DO UPDATE SET position = excluded.position"
+)
+INSERT_USE = "INSERT OR IGNORE INTO payload_use SELECT ?, id FROM payload WHERE hash = ?"
+INSERT_SPAN = (
+    "INSERT INTO span VALUES (?, ?, ?) "
+    "ON CONFLICT (first) DO UPDATE SET min_ns = min(min_ns, excluded.min_ns), max_ns = max(max_ns, excluded.max_ns)"
+)
 INSERTS = (INSERT_PLAIN, INSERT_RECORD, INSERT_SESSION, INSERT_ANNOTATION)
 
 _JSON_COLUMNS = frozenset({"tags", "error"})
@@ -33,9 +53,10 @@ _json = msgspec.json.Encoder().encode
 _from_json = msgspec.json.Decoder().decode
 
 
-def record_row(position: int, time_ns: int, payload: bytes, intern: Callable[[str], int]) -> Row:
-    """The row of a context: PLAIN_COLUMNS, or all of them. Raises msgspec.DecodeError for bytes that are none."""
-    context = records.decode_context(payload)
+def record_row(
+    position: int, time_ns: int, context: Context, place: int | None, intern: Callable[[str], int]
+) -> Row:
+    """The row of a context: PLAIN_COLUMNS, or all of them. `place`: where the log has its data."""
     parent, correlation, root, event = _identities(context, position)
     agent, client = context.agent_id, context.client_id
     row = (
@@ -50,26 +71,48 @@ def record_row(position: int, time_ns: int, payload: bytes, intern: Callable[[st
         None if agent is None else intern(agent),
         None if client is None else intern(client),
         context.session_position,
+        place,
     )
     return row if context.more is None else row + _optional_columns(context.more)
 
 
 def _identities(context: Context, position: int) -> tuple[Any, Any, Any, Any]:
     """parent, correlation, root and brought event id; what the payload leaves out is the record itself."""
-    if not context.form and context.event is None and context.root is None:  # native: positions all the way
-        parent = context.parent
-        correlation = position if context.correlation is None else context.correlation
-        if parent is None:
-            return None, correlation, position, None
-        return parent, correlation, correlation if isinstance(correlation, int) else None, None
-    placed = context.placed(make_ref(0, position), 0)
-    event = placed.identity
-    return (
-        placed.parent_identity,
-        placed.correlation_identity,
-        placed.root_identity,
-        event if isinstance(event, str) else None,
-    )
+    form, parent, event, root = context.form, context.parent, context.event, context.root
+    correlation: Identity | None = position if context.correlation is None else context.correlation
+    if form or event is not None or root is not None:
+        parent = _column(parent, form & HEX_PARENT)
+        correlation = _column(correlation, form & HEX_CORRELATION)
+        event = _column(event, form & HEX_EVENT)
+        root = _column(root, form & HEX_ROOT)
+    if root is None:
+        if form & ROOT_IS_PARENT:
+            root = parent
+        elif parent is None:
+            root = position if event is None else event
+        elif type(correlation) is int and correlation >= 0:
+            root = correlation
+    return parent, correlation, root, event
+
+
+def _column(stored: Identity | None, is_hex: int) -> Identity | None:
+    """From a payload's spelling of an identity to a column's."""
+    return -1 - stored if is_hex and type(stored) is int else stored
+
+
+def _stored(column: Identity | None, flag: int) -> tuple[Identity | None, int]:
+    """From a column's spelling of an identity to a payload's, with the form flag that goes with it."""
+    return (-1 - column, flag) if type(column) is int and column < 0 else (column, 0)
+
+
+def log_place(column: int) -> tuple[int, int]:
+    """(segment number, byte offset) from the one number that a column holds."""
+    return column >> 32, column & 0xFFFFFFFF
+
+
+def log_column(number: int, offset: int) -> int:
+    """The one number for a place in the log: an offset has 32 bits, since no segment is larger than a few records."""
+    return number << 32 | offset
 
 
 def _optional_columns(more: dict[str, Any]) -> Row:
@@ -111,29 +154,28 @@ def session_from_row(row: Row) -> dict[str, Any]:
 
 
 def context_from_row(row: Row, store_id: int) -> Context:
-    """A Context from RECORD_COLUMNS with event name, agent and client resolved to text."""
-    position, time_ns = row[0], row[1]
-    context = records.decode_context(payload_from_row(row))
-    return context.placed(make_ref(store_id, position), time_ns)
-
-
-def payload_from_row(row: Row) -> bytes:
-    """The payload that the row was made from: encoding is canonical."""
-    position, _, name, depth, parent, correlation, root, event, agent, client, session = row[:11]
-    own = position if event is None else event
-    derived = root == own if parent is None else root == correlation == position
-    return records.encode_context(
-        event_name=name,
-        depth=depth,
-        parent=parent,
-        correlation=None if correlation == position else correlation,
-        agent_id=agent,
-        client_id=client,
-        session=session,
-        event=event,
-        root=None if derived else root,
-        more=_more(row[11:]),
-    )
+    """A Context from RECORD_COLUMNS with event name, agent and client resolved to text: the one that was stored."""
+    position, time_ns, name, depth, parent, correlation, root, event, agent, client, session = row[:11]
+    if parent is None:
+        if root == (position if event is None else event):
+            root = None
+    elif type(root) is int and root == correlation and root >= 0:
+        root = None
+    form = 0
+    if root is not None and root == parent:
+        root, form = None, ROOT_IS_PARENT
+    if client is not None and client == agent:
+        client, form = None, form | CLIENT_IS_AGENT
+    parent, parent_form = _stored(parent, HEX_PARENT)
+    correlation, correlation_form = _stored(None if correlation == position else correlation, HEX_CORRELATION)
+    root, root_form = _stored(root, HEX_ROOT)
+    event, event_form = _stored(event, HEX_EVENT)
+    form |= parent_form | correlation_form | root_form | event_form
+    more = _more(row[PLAIN_COLUMNS:])
+    ref = make_ref(store_id, position)
+    return Context(
+        name, depth, parent, correlation, agent, client, session, form, event, root, more, ref, time_ns
+    )  # fmt: skip
 
 
 def _more(columns: Row) -> dict[str, Any] | None:
@@ -157,8 +199,32 @@ def record_from_annotation(row: Row) -> RecordTuple:
 
 
 def record_from_row(row: Row) -> RecordTuple:
-    """A context's record from RECORD_COLUMNS with text resolved."""
-    return (row[0], CONTEXT, False, row[1], payload_from_row(row))
+    """A context's record from RECORD_COLUMNS with text resolved. Of event data it says only that there is some."""
+    fields = msgspec.structs.astuple(context_from_row(row, 0))[:-3]
+    payload = records.encode_stored(fields, data=None if row[11] is None else b"")
+    return (row[0], CONTEXT, False, row[1], payload)
+
+
+def payload_row(position: int, payload: bytes) -> Row:
+    """The row of a large field."""
+    found, field = payload[:HASH_BYTES], payload[HASH_BYTES:]
+    if digest(field) != found:
+        raise ValueError("the payload is not what its hash names")
+    return (found, position, payload_column(field))
+
+
+def payload_column(field: bytes) -> bytes:
+    """A large field as its column holds it: compressed with zstd."""
+    from shmctx.log import seekable  # zstd is not loaded by `import shmctx`
+
+    return seekable.compress_frame(field)
+
+
+def payload_from_column(data: bytes) -> bytes | None:
+    """A large field's JSON; None if the column holds none."""
+    from shmctx.log import seekable
+
+    return seekable.decompress_frame(data)
 
 
 def resolved_columns(table: str = "r") -> str:

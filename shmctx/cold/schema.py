@@ -2,12 +2,14 @@
 
 Typed columns throughout: a person with the sqlite3 shell can read everything; only what an application made up itself
 is JSON. `position` is the rowid, so inserts append at the right edge and a look-up by ref is one seek. Columns of type
-ANY hold an identity: an integer is a native record's position, text an id that somebody brought.
+ANY hold an identity: an integer from 0 is a native record's position; one below 0 is -1 minus the number in a brought
+id of the form `evt_` or `corr_` and eight hex digits, as most brought ids are; text is any other id.
 """
 
 import sqlite3
 
 from shmctx.errors import ColdMismatch, ColdUnavailable
+from shmctx.records import packed
 from shmctx.refs import make_ref
 
 MINIMUM_SQLITE = (3, 37, 0)
@@ -77,7 +79,69 @@ MIGRATIONS: tuple[str, ...] = (
         raw BLOB NOT NULL
     ) STRICT;
     """,
+    # Identities in half the bytes; times by stretches of positions instead of an index; event data.
+    """
+    DROP VIEW IF EXISTS context;
+    ALTER TABLE store ADD COLUMN log_directory TEXT;
+    ALTER TABLE store ADD COLUMN log_number INTEGER;
+    ALTER TABLE store ADD COLUMN log_day TEXT;
+    ALTER TABLE store ADD COLUMN log_size INTEGER;
+    CREATE TABLE lean_record (
+        position INTEGER PRIMARY KEY,
+        time_ns INTEGER NOT NULL,
+        event_name INTEGER NOT NULL,
+        depth INTEGER NOT NULL,
+        parent ANY,
+        correlation ANY NOT NULL,
+        root ANY,
+        event_id ANY,
+        agent INTEGER,
+        client INTEGER,
+        session INTEGER,
+        log_place INTEGER,
+        user_id TEXT,
+        tenant_id TEXT,
+        environment TEXT,
+        tags TEXT,
+        error TEXT,
+        error_type TEXT,
+        error_message TEXT,
+        response_ref TEXT,
+        extra TEXT
+    ) STRICT;
+    INSERT INTO lean_record SELECT
+        position, time_ns, event_name, depth,
+        packed(parent, 'evt_'), packed(correlation, 'corr_'), packed(root, 'evt_'), packed(event_id, 'evt_'),
+        agent, client, session, NULL, user_id, tenant_id, environment, tags,
+        error, error_type, error_message, response_ref, extra
+    FROM record;
+    DROP TABLE record;
+    ALTER TABLE lean_record RENAME TO record;
+    CREATE INDEX record_by_correlation ON record (correlation);
+    CREATE INDEX record_by_agent ON record (agent) WHERE agent IS NOT NULL;
+    CREATE INDEX record_by_session ON record (session) WHERE session IS NOT NULL;
+    CREATE INDEX record_by_parent ON record (parent) WHERE parent IS NOT NULL;
+    CREATE INDEX record_by_event_id ON record (event_id) WHERE event_id IS NOT NULL;
+    CREATE INDEX record_by_name ON record (event_name);
+    CREATE TABLE span (first INTEGER PRIMARY KEY, min_ns INTEGER NOT NULL, max_ns INTEGER NOT NULL) STRICT;
+    INSERT INTO span SELECT position / 16384 * 16384, min(time_ns), max(time_ns) FROM record GROUP BY 1;
+    CREATE TABLE payload (
+        id INTEGER PRIMARY KEY,
+        hash BLOB NOT NULL UNIQUE,
+        position INTEGER NOT NULL,
+        data BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE payload_use (
+        position INTEGER NOT NULL,
+        payload INTEGER NOT NULL,
+        PRIMARY KEY (position, payload)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX payload_use_by_payload ON payload_use (payload);
+    """,
 )
+
+SPAN = 16384
+"""Positions whose earliest and latest time are kept together (table `span`), instead of an index over every time."""
 
 VERSION = len(MIGRATIONS)
 
@@ -106,8 +170,16 @@ def check_version(connection: sqlite3.Connection, path: str) -> int:
 
 def migrate(connection: sqlite3.Connection, path: str) -> None:
     """Bring a database to VERSION, each step in one transaction with its number."""
-    for number in range(check_version(connection, path), VERSION):
+    version = check_version(connection, path)
+    if version == 0:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # lets retention give space back in small steps
+        connection.execute("VACUUM")
+    connection.create_function("packed", 2, packed, deterministic=True)
+    for number in range(version, VERSION):
         connection.executescript(f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
+    row = connection.execute("SELECT store_id FROM store").fetchone()
+    if row is not None and version < VERSION:
+        create_view(connection, row[0])
 
 
 def create_view(connection: sqlite3.Connection, store_id: int) -> None:
@@ -128,7 +200,11 @@ def _base32(store_id: int, position: str) -> str:
 
 
 def _identity(store_id: int, column: str, prefix: str) -> str:
-    return f"CASE typeof({column}) WHEN 'integer' THEN '{prefix}' || {_base32(store_id, column)} ELSE {column} END"
+    return (
+        f"CASE WHEN typeof({column}) <> 'integer' THEN {column} "
+        f"WHEN {column} < 0 THEN printf('{prefix}%08x', -1 - {column}) "
+        f"ELSE '{prefix}' || {_base32(store_id, column)} END"
+    )
 
 
 def _view_sql(store_id: int) -> str:
@@ -136,7 +212,7 @@ def _view_sql(store_id: int) -> str:
     CREATE VIEW context AS SELECT
         r.position,
         'ctx_' || {_base32(store_id, "r.position")} AS ref,
-        coalesce(r.event_id, 'evt_' || {_base32(store_id, "r.position")}) AS event_id,
+        {_identity(store_id, "coalesce(r.event_id, r.position)", "evt_")} AS event_id,
         (SELECT value FROM text WHERE id = r.event_name) AS event_name,
         r.time_ns / 1000000000 + (r.time_ns % 1000000000) / 1e9 AS timestamp,
         {_identity(store_id, "r.correlation", "corr_")} AS correlation_id,
@@ -146,5 +222,6 @@ def _view_sql(store_id: int) -> str:
         (SELECT value FROM text WHERE id = r.agent) AS agent_id,
         (SELECT value FROM text WHERE id = r.client) AS client_id,
         s.session_id,
-        r.user_id, r.tenant_id, r.environment, r.tags, r.error, r.error_type, r.error_message, r.response_ref, r.extra
+        r.user_id, r.tenant_id, r.environment, r.tags, r.error, r.error_type, r.error_message, r.response_ref, r.extra,
+        r.log_place >> 32 AS log_segment, r.log_place & 4294967295 AS log_offset
     FROM record AS r LEFT JOIN session AS s ON s.position = r.session"""

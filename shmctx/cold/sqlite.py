@@ -10,13 +10,14 @@ import heapq
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
 
 from shmctx.cold import Batch, Cursor, Damaged, rows, schema
+from shmctx.cold.eventlog import EventLog
 from shmctx.cold.insert import Inserter
 from shmctx.errors import ColdMismatch, ColdUnavailable, LeadershipLost
 from shmctx.forks import fork_gate
@@ -59,7 +60,10 @@ def translate(error: sqlite3.Error, path: str) -> ColdUnavailable:
 class SqliteWriter:
     """A ColdWriter. Opening it creates or migrates the database."""
 
-    def __init__(self, path: Path, *, wal_limit: int = 64 << 20) -> None:
+    def __init__(
+        self, path: Path, *, log: Path | None = None, wal_limit: int = 64 << 20, log_rotate_bytes: int = 64 << 20
+    ) -> None:
+        """`log`: where the event log is to be; without it, where the database says, or beside the database."""
         schema.check_engine()
         self.path = path
         self._wal_limit = wal_limit
@@ -72,8 +76,9 @@ class SqliteWriter:
             schema.check_version(self._db, str(path))
             self._configure()
             schema.migrate(self._db, str(path))
-        self._inserter = Inserter(self._db)
         self._inode = path.stat().st_ino
+        self.log = EventLog(self._db, path, log, rotate_bytes=log_rotate_bytes)
+        self._inserter = Inserter(self._db, self.log)
 
     def _configure(self) -> None:
         mode = self._db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
@@ -97,7 +102,12 @@ class SqliteWriter:
     def create_store(self, *, store_id: int, position: int = FIRST_POSITION) -> None:
         """Give a new database its store id."""
         with translated(str(self.path)), self._transaction():
-            self._db.execute("INSERT INTO store VALUES (1, ?, 0, 0, 0, ?, ?)", (store_id, position, time.time_ns()))
+            self._db.execute(
+                "INSERT INTO store (one, store_id, generation, capacity, epoch, position, created_ns) "
+                "VALUES (1, ?, 0, 0, 0, ?, ?)",
+                (store_id, position, time.time_ns()),
+            )
+            self.log.settle()
             schema.create_view(self._db, store_id)
 
     def take_over(self, *, store_id: int) -> Cursor:
@@ -108,6 +118,7 @@ class SqliteWriter:
         self.check_store(cursor, store_id)
         with translated(str(self.path)), self._transaction():
             self._db.execute("UPDATE store SET epoch = epoch + 1")
+            self.log.settle()
         cursor = msgspec.structs.replace(cursor, epoch=cursor.epoch + 1)
         self._epoch = cursor.epoch
         return cursor
@@ -134,13 +145,21 @@ class SqliteWriter:
         """See ColdWriter."""
         if not self.is_current():
             raise ColdUnavailable(f"The database {self.path} was removed or replaced while it was in use.")
+        with self._insertion():
+            self._advance(batch.start, batch.end)
+            self._inserter.insert(batch.records)
+            self._quarantine(batch.damaged)
+
+    @contextlib.contextmanager
+    def _insertion(self) -> Iterator[None]:
+        """A transaction that inserts records, and their lines in the event log, or does neither."""
         try:
             with translated(str(self.path)), self._transaction():
-                self._advance(batch.start, batch.end)
-                self._inserter.insert(batch.records)
-                self._quarantine(batch.damaged)
+                yield
+                self.log.before_commit()
         except BaseException:
             self._inserter.forget()  # ids from a transaction that was rolled back
+            self.log.rolled_back()
             raise
 
     def _advance(self, start: int, end: int) -> None:
@@ -151,25 +170,11 @@ class SqliteWriter:
 
     def insert(self, records: Iterable[RecordTuple], damaged: Damaged = ()) -> int:
         """See ColdWriter."""
-        found = list(records)
-        try:
-            with translated(str(self.path)), self._transaction():
-                before = self._stored(found)
-                self._inserter.insert(found)
-                self._quarantine(damaged)
-                return self._stored(found) - before
-        except BaseException:
-            self._inserter.forget()
-            raise
-
-    def _stored(self, records: Sequence[RecordTuple]) -> int:
-        """How many records the tables hold in the stretch that these come from."""
-        if not records:
-            return 0
-        span = (records[0][0], records[-1][0])
-        counts = "SELECT count(*) FROM {} WHERE position BETWEEN ? AND ?"
-        tables = ("record", "session", "annotation")
-        return sum(int(self._db.execute(counts.format(table), span).fetchone()[0]) for table in tables)
+        with translated(str(self.path)), self._transaction():
+            self.log.settle()
+        with self._insertion():
+            self._quarantine(damaged)
+            return self._inserter.insert(list(records))
 
     def _quarantine(self, damaged: Damaged) -> None:
         self._inserter.quarantine([(start, 0, "damaged in the ring", raw) for start, _, raw in damaged])
@@ -214,6 +219,8 @@ class SqliteWriter:
 
     def maintain(self, *, idle: bool) -> None:
         """See ColdWriter."""
+        if not idle:
+            self.log.maintain()
         size = self.wal_size()
         if size == 0 or (not idle and size < min(CHECKPOINT_BYTES, self._wal_limit)):
             return
@@ -259,7 +266,8 @@ class SqliteWriter:
             return False
 
     def close(self) -> None:
-        """Close the connection; SQLite checkpoints and removes the log if nobody reads."""
+        """Close the connection; SQLite checkpoints and removes its write-ahead log if nobody reads."""
+        self.log.close()
         with contextlib.suppress(ColdUnavailable), translated(str(self.path)):
             self._db.close()
 

@@ -5,9 +5,11 @@ database answers, records stay in the ring, the error is noted in the segment fo
 """
 
 import contextlib
+import logging
 import os
 import threading
 import time
+from pathlib import Path
 from typing import Protocol
 
 from shmctx import process
@@ -21,6 +23,7 @@ from shmctx.hot.segment import Segment
 from shmctx.hot.shapes import RecordTuple
 from shmctx.settings import Settings
 
+_logger = logging.getLogger("shmctx")
 _SHORTEST_RETRY = 0.02  # seconds
 _LAZIEST = 4  # idle intervals
 
@@ -36,6 +39,11 @@ class Host(Protocol):
 
     def refresh(self) -> bool:
         """Move to the successor if this segment is sealed and there is one."""
+
+
+def open_writer(database: Path, settings: Settings, log: Path | None = None) -> SqliteWriter:
+    """The one connection that writes; `log` as in SqliteWriter. Raises ColdError."""
+    return SqliteWriter(database, log=log, wal_limit=settings.wal_limit, log_rotate_bytes=settings.log_rotate_bytes)
 
 
 def announce(ring: Ring, epoch: int) -> None:
@@ -65,7 +73,7 @@ class Leader:
         self._check_elected()
         self._host.refresh()
         segment = self._host.segment
-        writer = SqliteWriter(self._database, wal_limit=self._settings.wal_limit)
+        writer = open_writer(self._database, self._settings)
         try:
             if segment.ring.state() & SEALED:  # its successor lost its name too, or was never made
                 segment = generation.after(writer, segment, self._database, rehydrate=self._settings.rehydrate)
@@ -78,7 +86,7 @@ class Leader:
         self._writer = writer
         announce(segment.ring, self._cursor.epoch)
         segment.ring.set_drained(self._cursor.position)
-        segment.ring.note_drain(0, "")  # the database can be written: whatever went wrong before is over
+        segment.ring.note_drain(0, self._lost())  # the database can be written: whatever went wrong before is over
 
     def _check_elected(self) -> None:
         if not self._election.holds():
@@ -109,6 +117,8 @@ class Leader:
         head = ring.positions()[1]
         if head <= self._cursor.position:
             self._look_after_segment(idle=True)
+            if not stopping and self._writer_in_use().log.maintain():
+                return False  # more to compress, unless records have come
             if not stopping and ring.positions()[1] == head:
                 self._idle += 1
                 # Nothing happens for long: look after the segment more and more rarely.
@@ -130,7 +140,14 @@ class Leader:
             self._cursor.store_id, self._cursor.generation, self._cursor.capacity, self._cursor.epoch, batch.end
         )
         ring.set_drained(batch.end)
-        ring.note_drain(time.time_ns(), "")
+        ring.note_drain(time.time_ns(), self._lost())
+
+    def _lost(self) -> str:
+        """What the event log has lost since the last call, told to whoever reads logs or `stats`."""
+        lost = self._writer_in_use().log.lost()
+        for message in lost:
+            _logger.warning(message)
+        return " ".join(lost)
 
     def _look_after_segment(self, *, idle: bool) -> None:
         """Now and then: checkpoints, and whether the segment still has its name."""

@@ -71,12 +71,12 @@ def test_every_look_up_goes_through_an_index(stores, filled, ask, index):
         assert [step for step in steps if "TEMP B-TREE" in step] == []
 
 
-def test_by_time_through_an_index(stores, filled):
+def test_by_time_only_the_stretches_that_have_such_times(stores, filled):
     _, store, ref = filled
     end = store[ref].time_ns
     steps = plan_of(stores, questions.contexts(Query(since_ns=end - 10, until_ns=end), store.store_id))
 
-    assert any("record_by_time" in step for step in steps), steps
+    assert "SEARCH r USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)" in steps
 
 
 def test_a_reader_never_writes_and_never_checkpoints(stores, spawn):

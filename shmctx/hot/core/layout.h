@@ -46,6 +46,8 @@ enum shx_kind {
     SHX_CONTEXT = 2,    /* the metadata of one event */
     SHX_SESSION = 3,    /* the data of one session, referred to by its contexts */
     SHX_ANNOTATION = 4, /* what became known later about a context */
+    SHX_PAYLOAD = 5,    /* a large field of event data, stored once for all events that hold it */
+    SHX_MARK = 6,       /* what is to be done with a context: pin it, forget it */
     SHX_LAST_KIND = 15
 };
 

@@ -1,0 +1,103 @@
+"""The event log as part of the database's transactions.
+
+Lines are appended and synced before the commit that says how far the log goes; what a crash leaves beyond that is cut
+off before anything else is appended, so each event is in the log exactly once.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shmctx.cold.logged import default_directory
+from shmctx.errors import ColdMismatch
+
+if TYPE_CHECKING:
+    from shmctx.log.writer import LogTail, LogWriter
+
+
+class EventLog:
+    """Appends for the one connection that writes."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, database: Path, directory: Path | None, *, rotate_bytes: int
+    ) -> None:
+        """`directory`: where the log is to be from now on; None: where it is."""
+        self._db = connection
+        self._database = database
+        self._directory = directory
+        self._rotate_bytes = rotate_bytes
+        self._writer: LogWriter | None = None
+        self._tail: LogTail | None = None
+
+    def settle(self) -> None:
+        """Open the log and cut off what a predecessor appended and did not commit; in a transaction. Idempotent.
+
+        Raises LogUnavailable, and ColdMismatch where the log is to be moved but its files were not.
+        """
+        from shmctx.log.writer import LogTail, LogWriter  # agents never load what only a leader needs
+
+        if self._writer is not None:
+            return
+        named, *row = self._db.execute("SELECT log_directory, log_number, log_day, log_size FROM store").fetchone()
+        tail = None if row[0] is None else LogTail(*row)
+        directory = Path(named) if named else default_directory(self._database)
+        if self._directory not in (None, directory):
+            directory = self._moved(directory, tail)
+        writer = LogWriter(directory, rotate_bytes=self._rotate_bytes)
+        self._remember(writer.open(tail))
+        self._writer = writer
+
+    def _moved(self, former: Path, tail: "LogTail | None") -> Path:
+        assert self._directory is not None
+        if tail is not None and tail.size and not list(self._directory.glob(f"{tail.number:08}.*")):
+            raise ColdMismatch(
+                f"The event log of {self._database} lies in {former}, not in {self._directory}.",
+                hint="Name that directory, or move its files to the new one first.",
+            )
+        self._db.execute("UPDATE store SET log_directory = ?", (str(self._directory),))
+        return self._directory
+
+    def append(self, lines: Sequence[bytes], times_ns: Sequence[int]) -> Sequence[tuple[int, int]]:
+        """Append lines without newline; returns (segment number, byte offset) of each. Raises LogUnavailable."""
+        if self._writer is None:
+            self.settle()
+        assert self._writer is not None
+        places, tails = self._writer.append(lines, times_ns)
+        self._tail = tails[-1] if tails else None
+        return places
+
+    def _remember(self, tail: "LogTail") -> None:
+        self._db.execute(
+            "UPDATE store SET log_number = ?, log_day = ?, log_size = ?", (tail.number, tail.day, tail.size)
+        )
+
+    def before_commit(self) -> None:
+        """Inside the transaction: the lines are on disk, and the database says how far they go."""
+        if self._writer is not None and self._tail is not None:
+            self._writer.sync()
+            self._remember(self._tail)
+        self._tail = None
+
+    def rolled_back(self) -> None:
+        """The transaction failed: take back what was appended in it."""
+        self._tail = None
+        if self._writer is not None:
+            self._writer.undo()
+
+    def maintain(self) -> bool:
+        """One small step of compressing rotated segments; False if there is nothing to do."""
+        return self._writer is not None and self._writer.maintain()
+
+    def lost(self) -> list[str]:
+        """What was found missing in the log since the last call: somebody removed or cut files."""
+        if self._writer is None:
+            return []
+        lost, self._writer.lost = self._writer.lost, []
+        return lost
+
+    def close(self) -> None:
+        """Close the log's files."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None

@@ -1,0 +1,87 @@
+"""Event: a name, some data, and the context it happened in; and the form in which data travels.
+
+Data is JSON from the moment it is put: in the ring, in the log and in the database it is the same bytes.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from shmctx import records
+from shmctx.context import Context
+from shmctx.errors import InvalidField
+
+_PLAIN = frozenset({str, int, bool, type(None)})
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_ENCODING_FAILS = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+
+
+class Event(msgspec.Struct, frozen=True):
+    """What happened (`event_name`, `data`), and in which context."""
+
+    context: Context
+    data: dict[str, Any] | None = None
+    """None: the context was put without data, or its data has expired."""
+
+    @property
+    def ref(self) -> str:
+        """The context's ref."""
+        return self.context.ref
+
+    @property
+    def event_name(self) -> str:
+        """Such as `agent:spawn`."""
+        return self.context.event_name
+
+    @property
+    def time_ns(self) -> int:
+        """Nanoseconds since 1970 (UTC)."""
+        return self.context.time_ns
+
+    @property
+    def timestamp(self) -> float:
+        """Seconds since 1970 (UTC)."""
+        return self.context.timestamp
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in a line of the event log: ref, timestamp, event_name, data."""
+        return {"ref": self.ref, "timestamp": self.timestamp, "event_name": self.event_name, "data": self.data}
+
+
+def encode_data(data: object) -> bytes:
+    """Event data as JSON. Raises InvalidField, naming the path, for what neither JSON nor msgpack can hold."""
+    if type(data) is not dict:
+        if not isinstance(data, Mapping):
+            raise InvalidField(f"data is a dict, not {type(data).__name__}. Nothing was stored.")
+        data = dict(data)
+    if not _is_plain(data, records.MAX_DEPTH_OF_VALUES):
+        records.check_value(data, "data")
+    try:
+        return _encode(data)
+    except _ENCODING_FAILS as error:
+        records.check_value(data, "data")
+        raise InvalidField(f"data cannot be encoded: {error}. Nothing was stored.") from None
+
+
+def _is_plain(value: Any, levels: int) -> bool:
+    """Whether JSON holds all of it as it is; False where somebody has to look closer."""
+    for item in value if value.__class__ is list else value.values():
+        kind = item.__class__
+        if kind in _PLAIN:
+            continue
+        if kind is float:
+            if item - item != 0:  # infinite, or not a number
+                return False
+        elif (kind is not dict and kind is not list) or not levels or not _is_plain(item, levels - 1):
+            return False
+    return value.__class__ is list or all(key.__class__ is str for key in value)
+
+
+def decode_data(raw: bytes) -> dict[str, Any] | None:
+    """The data that was encoded; None for bytes that are none."""
+    try:
+        return _decode(raw)
+    except records.NOT_DECODABLE:
+        return None

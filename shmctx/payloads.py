@@ -1,0 +1,71 @@
+"""Large fields of event data: stored once, by what they hold, and named by their hash where they were.
+
+In place of the field stands `{"$payload": HASH, "size": BYTES}`. The hash is BLAKE2b over the field's JSON, 160 bits.
+"""
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import msgspec
+
+from shmctx.event import encode_data
+
+HASH_BYTES = 20
+_MARK = "$payload"
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+def split(
+    data: Any, encoded: bytes, large_fields: Collection[str], large_size: int, keep: Callable[[bytes, bytes], None]
+) -> tuple[bytes, tuple[bytes, ...]]:
+    """(encoded data, hashes of what was taken out). `keep(hash, JSON)` stores one field of `large_size` bytes or more.
+
+    `data` was encoded to `encoded` without error. Only the top level is looked at.
+    """
+    if len(encoded) < large_size:
+        return encoded, ()
+    lean: dict[str, Any] = {}
+    hashes = []
+    for name, value in data.items():
+        field = _encode(value) if name in large_fields else b""
+        if len(field) < large_size:
+            lean[name] = value
+            continue
+        found = digest(field)
+        keep(found, field)
+        hashes.append(found)
+        lean[name] = {_MARK: found.hex(), "size": len(field)}
+    return (encode_data(lean), tuple(hashes)) if hashes else (encoded, ())
+
+
+def digest(field: bytes) -> bytes:
+    """The hash that names a field."""
+    return hashlib.blake2b(field, digest_size=HASH_BYTES).digest()
+
+
+def alias(found: bytes) -> str:
+    """The key under which the ring's index has a payload."""
+    return f"payload:{found.hex()}"
+
+
+def restore(data: dict[str, Any], fields: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """The data with large fields back in their places, given their JSON by hash; one that is gone keeps its mark."""
+    if not fields:
+        return data
+    return {name: _restored(value, fields) for name, value in data.items()}
+
+
+def _restored(value: Any, fields: Mapping[bytes, bytes]) -> Any:
+    mark = value.get(_MARK) if isinstance(value, dict) and len(value) == 2 else None
+    try:
+        field = fields.get(bytes.fromhex(mark)) if isinstance(mark, str) else None
+    except ValueError:
+        return value
+    return value if field is None else _decode(field)
+
+
+def refers(raw: bytes) -> bool:
+    """Whether encoded data may refer to payloads."""
+    return b'"$payload"' in raw
