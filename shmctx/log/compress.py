@@ -6,6 +6,7 @@ from pathlib import Path
 
 from shmctx.log import files, seekable
 from shmctx.log.files import Segment
+from shmctx.log.seekable import FRAME_BYTES, MAX_FRAME
 
 _CHUNK = 256 << 10
 
@@ -47,17 +48,16 @@ def frames_of(descriptor: int) -> Iterator[bytes]:
     """The file's text in pieces of whole lines, each of 64 KiB at most unless one line is longer."""
     text = b""
     position = 0
-    while True:
-        cut = text.rfind(b"\n", 0, seekable.FRAME_BYTES) + 1 or text.find(b"\n", seekable.FRAME_BYTES) + 1
-        if not cut and len(text) < seekable.MAX_FRAME:
+    ended = False
+    while text or not ended:
+        cut = text.rfind(b"\n", 0, FRAME_BYTES) + 1 or text.find(b"\n", FRAME_BYTES) + 1
+        if not ended and (len(text) < FRAME_BYTES or (not cut and len(text) < MAX_FRAME)):
             # As much again as there is: a long line is not searched and copied for every chunk of it.
             more = os.pread(descriptor, max(_CHUNK, len(text)), position)
             position += len(more)
             text += more
-            if more:
-                continue
-        if not text:
-            return
-        cut = min(cut or len(text), seekable.MAX_FRAME)
-        yield text[:cut]
-        text = text[cut:]
+            ended = not more
+        else:
+            cut = min(cut or len(text), MAX_FRAME)
+            yield text[:cut]
+            text = text[cut:]

@@ -21,8 +21,9 @@ def blank(directory: Path, number: int, offsets: Iterable[int], *, timeout: floa
     """Overwrite the lines that begin at these offsets, from any process, durably; all places stay valid.
 
     In place where the segment is not compressed. A compressed one is rewritten: frames that none of the lines is in
-    are copied as they are. Doing it again changes nothing; a segment that is gone has nothing to forget. Returns the
-    bytes that the disk has won.
+    are copied as they are. A crash leaves a line as it was or blank, or, not compressed, the first part of it blank;
+    doing it again completes it, and changes nothing otherwise. A segment that is gone has nothing to forget. Returns
+    the bytes that the disk has won.
 
     Raises LogDamaged, before anything is changed, where no line begins at an offset or its frame cannot be read, and
     LogUnavailable, also if another process keeps the directory's lock for `timeout` seconds.

@@ -91,15 +91,14 @@ class NewestSegment:
             found = os.stat(self.path, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
             return False
-        if (found.st_dev, found.st_ino) != self._identity():
+        if not self._is(found):
             raise _foreign(self.path)
         if found.st_size > self.size:  # an append failed, and so did taking it back
             os.ftruncate(self._descriptor, self.size)
         return found.st_size >= self.size
 
-    def _identity(self) -> tuple[int, int]:
-        own = os.fstat(self._descriptor)
-        return own.st_dev, own.st_ino
+    def _is(self, found: os.stat_result) -> bool:
+        return os.path.samestat(found, os.fstat(self._descriptor))
 
     def append(self, data: bytes) -> None:
         """Write behind the last line."""
@@ -130,8 +129,10 @@ class NewestSegment:
         new.rename(link)
 
     def discard(self) -> None:
-        """Remove the file."""
-        self.path.unlink(missing_ok=True)
+        """Remove the file, unless another writer's has its name by now."""
+        with contextlib.suppress(FileNotFoundError):
+            if self._is(os.stat(self.path, follow_symlinks=False)):
+                self.path.unlink()
         self.close()
 
     def close(self) -> None:

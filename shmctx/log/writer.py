@@ -101,7 +101,8 @@ class LogWriter:
         if not tail.size:
             return tail
         path = self.directory / files.file_name(tail.number, tail.day)
-        self._newest = NewestSegment.take(path, tail.number, tail.day, tail.size)
+        if any(segment.path == path for segment in beyond):
+            self._newest = NewestSegment.take(path, tail.number, tail.day, tail.size)
         return tail if self._newest else self._lose(path, tail)
 
     @staticmethod
