@@ -171,7 +171,7 @@ class Follower:
 
     def _deliver(self, contexts: list[Context]) -> Steps[None]:
         if contexts:
-            self._ready.extend((yield from self._finder.events(contexts)))
+            self._ready.extend((yield from self._finder.data.events(contexts)))
 
     def _pass_over(self, start: int, end: int) -> Steps[None]:
         """Tell a stretch without whole records, and deliver what the database has of it, some rows at a time."""
