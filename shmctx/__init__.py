@@ -24,7 +24,7 @@ from shmctx.errors import (
     StoreClosed,
     WriterStalled,
 )
-from shmctx.propagation import bound, current
+from shmctx.propagation import bound, carry, current, propagating
 from shmctx.settings import Settings
 from shmctx.store import Store
 
@@ -50,8 +50,10 @@ __all__ = [
     "WriterStalled",
     "attach",
     "bound",
+    "carry",
     "current",
     "open",
+    "propagating",
     "unlink",
 ]
 

@@ -1,11 +1,11 @@
 """The current context: one contextvar, which asyncio tasks inherit and threads do not."""
 
-import functools
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from shmctx.carrying import carried
 from shmctx.context import (
     CLIENT_IS_AGENT,
     CORRELATION_PREFIX,
@@ -21,7 +21,8 @@ from shmctx.context import (
 )
 from shmctx.refs import native_id
 
-_COROUTINE = 0x80  # inspect.CO_COROUTINE; importing inspect would double the time of `import shmctx`
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -141,7 +142,7 @@ def current() -> Context | None:
 
 
 class Bound:
-    """Enters a context: as `with`, `async with` or a decorator of functions and coroutine functions.
+    """Enters a context: as `with`, `async with` or a decorator of functions of every kind.
 
     The former context comes back by value, and only where this one is still the current: closing in another
     contextvars.Context (an async generator that is finalised elsewhere) neither raises nor leaks. As a decorator,
@@ -159,9 +160,12 @@ class Bound:
         return cast(Context, scope.context)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        scope, former = self._entered.pop()
-        if _current.get() is scope:
-            _current.set(former)
+        here = _current.get()
+        for entry in reversed(self._entered):  # not always the last one: tasks may share this object
+            if entry[0] is here:
+                self._entered.remove(entry)
+                _current.set(entry[1])
+                return
 
     async def __aenter__(self) -> Context:
         return self.__enter__()
@@ -171,30 +175,38 @@ class Bound:
     ) -> None:
         self.__exit__(kind, error, at)
 
-    def _again(self) -> Self:
-        return type(self)(self._make)
-
     def __call__(self, function: F) -> F:
-        """Decorate a function or coroutine function."""
-        wrapper: Any
-        if getattr(function, "__code__", None) and function.__code__.co_flags & _COROUTINE:
+        """Decorate a function, coroutine function, generator function or async generator function.
 
-            @functools.wraps(function)
-            async def wrapper(*args: Any, **kwargs: Any) -> Any:
-                with self._again():
-                    return await function(*args, **kwargs)
-
-        else:
-
-            @functools.wraps(function)
-            def wrapper(*args: Any, **kwargs: Any) -> Any:
-                with self._again():
-                    return function(*args, **kwargs)
-
-        decorated: F = wrapper
-        return decorated
+        A generator enters with its first step; at every yield the caller has its own context again.
+        """
+        return carried(function, _current, self._make)
 
 
 def bound(context: Context) -> Bound:
     """Make an existing context the current one: `with shmctx.bound(store[ref]):`."""
     return Bound(lambda: Scope(context, context.store_id))
+
+
+def carry(function: F) -> F:
+    """The function, to be run in the context that is current now, wherever and whenever it is called.
+
+    For threads and what else starts without it: `Thread(target=shmctx.carry(work))`, callbacks of libraries,
+    `loop.run_in_executor`. Any number of threads may call it at once. asyncio's tasks and callbacks need no help, nor
+    does `asyncio.to_thread`: they copy all context variables. So does every thread of a free-threaded CPython 3.14
+    (`sys.flags.thread_inherit_context`) from whoever starts it, so that a pool's worker begins with what was current at
+    some earlier `submit`; a carried function does not see that.
+    """
+    scope = _current.get()
+    return carried(function, _current, lambda: scope)
+
+
+def propagating(executor: "Executor") -> "Executor":
+    """The same executor of threads, with every submitted function run in the context current at its submission.
+
+    `with shmctx.propagating(ThreadPoolExecutor()) as pool:`. Raises TypeError for one of processes: give those a ref,
+    and let them be `bound` to its context.
+    """
+    from shmctx.executors import ContextExecutor
+
+    return ContextExecutor(executor)

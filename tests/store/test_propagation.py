@@ -2,7 +2,6 @@
 
 import asyncio
 import contextvars
-import threading
 
 import pytest
 
@@ -151,20 +150,104 @@ def test_a_span_left_while_another_is_current_leaves_that_one_alone(stores):
     assert shmctx.current() is None
 
 
-def test_threads_begin_without_a_context_and_to_thread_brings_it(stores):
+def test_to_thread_brings_the_context(stores):
+    async def main():
+        return await asyncio.to_thread(shmctx.current)
+
+    with stores.open().span("x") as context:
+        assert asyncio.run(main()) is context
+
+
+def test_a_task_group_s_tasks_inherit_and_do_not_leak(stores):
+    """Neither into each other, nor into the task that made the group, not even when one of them fails."""
     store = stores.open()
-    seen = []
-    with store.span("x") as context:
-        thread = threading.Thread(target=lambda: seen.append(shmctx.current()))
-        thread.start()
-        thread.join()
+    refs = {}
 
-        async def main():
-            return await asyncio.to_thread(shmctx.current)
+    async def child(name, turn):
+        with store.span(name):
+            await turn.wait()
+            refs[name] = store.put("leaf")
+            if name == "fails":
+                raise ZeroDivisionError
 
-        seen.append(asyncio.run(main()))
+    async def grouped(parent):
+        turn = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            for name in ("a", "b", "fails"):
+                group.create_task(child(name, turn))
+            await asyncio.sleep(0)
+            assert shmctx.current() is parent
+            turn.set()
 
-    assert seen == [None, context]
+    async def main():
+        with store.span("parent") as parent:
+            with pytest.raises(ExceptionGroup):
+                await grouped(parent)
+            assert shmctx.current() is parent
+        return parent
+
+    parent = asyncio.run(main())
+    assert set(refs) == {"a", "b", "fails"}
+    for name, ref in refs.items():
+        own = store[store[ref].parent_ref]
+        assert (own.event_name, own.parent_ref) == (name, parent.ref)
+
+
+def test_a_callback_runs_in_the_context_it_was_scheduled_in(stores):
+    store = stores.open()
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        found = loop.create_future()
+        with store.span("x") as context:
+            loop.call_later(0, lambda: found.set_result(shmctx.current()))
+        assert await found is context
+
+    asyncio.run(main())
+
+
+def test_one_span_object_in_two_tasks_at_once(stores):
+    """Entered a, b and left a, b: each task gets its own former context back."""
+    store = stores.open()
+    span = store.span("shared")
+
+    async def task(entered, others):
+        async with span as own:
+            entered.set()
+            await others.wait()
+            assert shmctx.current() is own
+        return shmctx.current()
+
+    async def main():
+        a, b = asyncio.Event(), asyncio.Event()
+        with store.span("parent") as parent:
+            assert await asyncio.gather(task(a, b), task(b, a)) == [parent, parent]
+
+    asyncio.run(main())
+
+
+def test_nested_events_inherit_what_stands_and_nothing_of_the_moment(stores):
+    store = stores.open()
+    standing = {"agent_id": "a", "session": {"id": "s", "k": 1}, "correlation_id": "corr_own", "_custom": [1]}
+
+    @store.span("middle")
+    async def handle():
+        await asyncio.sleep(0)
+        return shmctx.current(), store[store.put("leaf")]
+
+    async def main():
+        with store.span("top", event_id="evt_own", timestamp=1.0, tags=["t"], **standing) as top:
+            return top, *await asyncio.create_task(handle())
+
+    chain = asyncio.run(main())
+    for depth, context in enumerate(chain):
+        assert context.depth == depth
+        assert (context.agent_id, context.session, context.correlation_id) == ("a", {"id": "s", "k": 1}, "corr_own")
+        assert (context.root_event_id, context.custom) == ("evt_own", {"_custom": [1]})
+    assert [context.parent_event_id for context in chain] == [None, "evt_own", chain[1].event_id]
+    assert len({context.event_id for context in chain}) == len({context.ref for context in chain}) == 3
+    assert chain[0].timestamp == 1.0 < min(context.timestamp for context in chain[1:])
+    assert [context.tags for context in chain] == [["t"], None, None]
 
 
 def test_bound_makes_a_context_of_another_process_current(stores, spawn):
