@@ -93,7 +93,7 @@ class NewestSegment:
             return False
         if not self._is(found):
             raise _foreign(self.path)
-        if found.st_size > self.size:  # an append failed, and so did taking it back
+        if found.st_size > self.size:  # an append was undone
             os.ftruncate(self._descriptor, self.size)
         return found.st_size >= self.size
 
@@ -111,11 +111,6 @@ class NewestSegment:
         if self._written:
             os.fdatasync(self._descriptor)
             self._written = False
-
-    def cut(self, size: int) -> None:
-        """Take back what is behind `size`."""
-        self.size = size
-        os.ftruncate(self._descriptor, size)
 
     def show(self) -> None:
         """Let `current.jsonl` point to this segment."""

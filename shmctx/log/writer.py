@@ -50,6 +50,8 @@ class LogWriter:
         self._newest: NewestSegment | None = None
         self._rotated: list[NewestSegment] = []
         """Left by the last append, which may be undone."""
+        self._undone: list[NewestSegment] = []
+        """Made by an append that was undone."""
         self._unsynced_names = False
         self._compressing: Generator[None] | None = None
         self._all_compressed = False
@@ -123,15 +125,25 @@ class LogWriter:
         """
         with files.translated(self.directory):
             self._settle()
-            if self._newest is not None and not self._newest.check():
-                self._committed = self._tail = self._lose(self._newest.path, self._tail)
-                self._newest.close()
-                self._newest = None
+            self._tidy()
             try:
                 return self._append(lines, times_ns)
             except BaseException:
-                self._take_back()
+                self.undo()
                 raise
+
+    def _tidy(self) -> None:
+        """What is in the files is what was committed, or else the log goes on in a new segment."""
+        if self._newest is not None and not self._newest.check():
+            self._committed = self._tail = self._lose(self._newest.path, self._tail)
+            self._newest.close()
+            self._newest = None
+        if self._undone:
+            for segment in self._undone:
+                segment.discard()
+            self._undone = []
+            if self._newest is not None:
+                self._newest.show()
 
     def _append(self, lines: Sequence[bytes], times_ns: Sequence[int]) -> tuple[list[tuple[int, int]], list[LogTail]]:
         number, day, size = self._tail.number, self._tail.day, self._tail.size
@@ -182,24 +194,19 @@ class LogWriter:
         return [*self._rotated, self._newest] if self._newest else []
 
     def undo(self) -> None:
-        """Take the last append back: its transaction failed."""
-        with files.translated(self.directory):
-            self._take_back()
+        """Take the last append back: its transaction failed.
 
-    def _take_back(self) -> None:
-        """What this cannot do to the files now, `NewestSegment.check` does before the next append, or `open`."""
+        The lines leave the files before the next append, or with the next `open`. Until then a transaction that was
+        written and not synced may turn up again, when the database recovers from a crash, and it needs them.
+        """
         touched = self._open_segments()
-        kept = touched[0] if touched and self._committed.size else None
+        kept = touched.pop(0) if touched and self._committed.size else None
+        self._undone += touched
         self._rotated = []
         self._newest = kept
         self._tail = self._committed
         if kept is not None:
-            kept.cut(self._committed.size)
-        for segment in touched:
-            if segment is not kept:
-                segment.discard()
-        if kept is not None:
-            kept.show()
+            kept.size = self._committed.size
 
     def _settle(self) -> None:
         """What was appended is committed."""
@@ -238,10 +245,9 @@ class LogWriter:
         if self._compressing is not None:
             self._compressing.close()
             self._compressing = None
-        for segment in self._open_segments():
+        for segment in (*self._undone, *self._open_segments()):
             segment.close()
-        self._rotated = []
-        self._newest = None
+        self._undone, self._rotated, self._newest = [], [], None
 
 
 def _day_of(time_ns: int) -> str:

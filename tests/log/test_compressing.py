@@ -136,7 +136,7 @@ def test_an_undone_rotation_is_not_compressed(log):
     log.writer.undo()
     log.compress()
 
-    assert [segment.compressed for segment in log.reader.segments()] == [False]
+    assert [segment.compressed for segment in log.reader.segments()] == [False, False]
     log.append([line(2, 900)])
     log.compress()
     assert [segment.compressed for segment in log.reader.segments()] == [True, False]
