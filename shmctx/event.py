@@ -65,18 +65,25 @@ def encode_data(data: object) -> bytes:
         raise InvalidField(f"data cannot be encoded: {error}. Nothing was stored.") from None
 
 
-def _is_plain(value: Any, levels: int) -> bool:
+def _is_plain(data: dict[Any, Any], levels: int) -> bool:
     """Whether JSON holds all of it as it is; False where somebody has to look closer."""
-    for item in value if value.__class__ is list else value.values():
-        kind = item.__class__
-        if kind in _PLAIN:
-            continue
-        if kind is float:
-            if item - item != 0:  # infinite, or not a number
-                return False
-        elif (kind is not dict and kind is not list) or not levels or not _is_plain(item, levels - 1):
+    for key, value in data.items():
+        if key.__class__ is not str:
             return False
-    return value.__class__ is list or all(key.__class__ is str for key in value)
+        kind = value.__class__
+        if kind not in _PLAIN and not _is_plain_item(value, kind, levels):
+            return False
+    return True
+
+
+def _is_plain_item(value: Any, kind: type, levels: int) -> bool:
+    if kind is float:
+        return bool(value - value == 0)  # neither infinite nor "not a number"
+    if kind is dict:
+        return levels > 0 and _is_plain(value, levels - 1)
+    if kind is not list or levels == 0:
+        return kind in _PLAIN
+    return all(item.__class__ in _PLAIN or _is_plain_item(item, item.__class__, levels - 1) for item in value)
 
 
 def decode_data(raw: bytes) -> dict[str, Any] | None:
