@@ -154,6 +154,13 @@ class Writing(ABC):
         target = position if self._ring.live(position) else 0
         self._append_waiting(ANNOTATION, payload, 0, None, None, None, None, position, target)
 
+    def note(self, context: Context, fields: dict[str, Any]) -> None:
+        """As annotate, for who has put the context and knows that the fields are fit to be stored."""
+        position = context.position
+        payload = records.encode_annotation(position, fields)
+        target = position if self._ring.live(position) else 0
+        self._append_waiting(ANNOTATION, payload, 0, None, None, None, None, position, target)
+
     def put_session(self, session: Mapping[str, Any]) -> tuple[int, str]:
         """(position of the session's record, session id); a record is stored only for data not seen before."""
         known = self._finder.known_session(session)
