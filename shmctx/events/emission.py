@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 from asyncio import CancelledError, Task
+from collections.abc import Coroutine
 from contextvars import ContextVar
 from time import perf_counter_ns
 from typing import Any, cast
@@ -32,52 +33,44 @@ class Emission:
     other emission waits for this one in the same task.
     """
 
-    __slots__ = (
-        "broken", "cancelling", "data", "depth", "enclosing", "ended", "event_name", "has_data", "interrupted",
-        "limit", "outermost", "owner", "plan", "results", "scope", "started", "stopped", "tags", "task", "tells_errors",
-        "timings",
-    )  # fmt: skip
-
-    data: dict[str, Any]
-    event_name: str
-    scope: Scope
+    # What few emissions set is left to the class: making one is on the path of every event.
+    ended = stopped = False
+    tags: list[str] | None = None
+    interrupted: list[str] | None = None
+    broken: BaseException | None = None
+    enclosing: "Emission | None" = None
+    depth = cancelling = 0
+    outermost = True
 
     def __init__(
         self,
+        owner: object,
         event_name: str,
         data: dict[str, Any] | None,
         scope: Scope,
         plan: Plan,
-        *,
-        owner: object,
         limit: float | None,
+        enclosing: "Emission | None",
     ) -> None:
-        """`data`: clean of metadata, and nobody else's. `owner`: whose shutdown ends it. `limit`: seconds that one
+        """`owner`: whose shutdown ends it. `data`: clean of metadata, and nobody else's. `limit`: seconds that one
         handler may take.
         """
         self.owner = owner
         self.event_name = event_name
         self.has_data = data is not None
-        self.data = {} if data is None else data
+        self.data: dict[str, Any] = {} if data is None else data
         self.scope = scope
         self.plan = plan
         self.limit = limit
         self.results = Results(cast(Context, scope.context))
         self.timings: dict[str, float] = {}
-        self.tags: list[str] | None = None
-        self.ended = self.stopped = False
-        self.interrupted: list[str] | None = None
-        self.broken: BaseException | None = None
         self.task = task = cast("Task[Any]", asyncio.current_task())
-        self.enclosing = enclosing = current_emission()
-        if enclosing is None:
-            self.depth = 0
-            self.outermost = True
-            self.tells_errors = event_name == ERROR_EVENT
-        else:
+        self.tells_errors = event_name == ERROR_EVENT
+        if enclosing is not None:
+            self.enclosing = enclosing
             self.depth = enclosing.depth + 1
             self.outermost = enclosing.task is not task or enclosing.ended
-            self.tells_errors = enclosing.tells_errors or event_name == ERROR_EVENT
+            self.tells_errors |= enclosing.tells_errors
         self.cancelling = task.cancelling()
         self.started = perf_counter_ns()
 
@@ -93,33 +86,35 @@ class Emission:
         copied.run(_set_emission, self)
         return copied
 
-    async def run(self) -> None:
+    def run(self) -> Coroutine[Any, Any, Any]:
         """Call every handler: those that may wait at the same time, begun in order of priority."""
-        results = self.results
-        if not self.plan.concurrent:
-            for handler, call in self.plan.steps:
-                result = await self._call(handler, call)
-                if result is not _FAILED:
-                    results.append(result)
-            return
-        calls = [self.task.get_loop().create_task(self._call(*step)) for step in self.plan.steps]
-        results += [result for result in await asyncio.gather(*calls) if result is not _FAILED]
+        steps = self.plan.steps
+        if len(steps) == 1:
+            return self._call(*steps[0])
+        return self._run_together() if self.plan.concurrent else self._run_in_turn(until_result=False)
 
-    async def run_until_result(self) -> None:
+    def run_until_result(self) -> Coroutine[Any, Any, Any]:
         """Call one handler after the other until one returns something else than None."""
+        return self._run_in_turn(until_result=True)
+
+    async def _run_in_turn(self, *, until_result: bool) -> None:
         for handler, call in self.plan.steps:
             result = await self._call(handler, call)
-            if result is not _FAILED:
-                self.results.append(result)
-                if result is not None:
-                    return
+            if until_result and result is not _FAILED and result is not None:
+                return
+
+    async def _run_together(self) -> None:
+        loop = self.task.get_loop()
+        returned = await asyncio.gather(*(loop.create_task(self._call(*step)) for step in self.plan.steps))
+        self.results[:] = [result for result in returned if result is not _FAILED]  # by priority, not as they ended
 
     async def _call(self, handler: Handler, call: Call) -> Any:
         started = perf_counter_ns()
         try:
             if handler.is_async and self.limit is None:
-                return await isolated(self.context(), call(self))
-            return await self._call_otherwise(handler, call)
+                result = await isolated(self.context(), call(self))
+            else:
+                result = await self._call_otherwise(handler, call)
         except Exception as error:  # noqa: BLE001  (told in the results, in the store and by event:error)
             return self._failed(handler, error)
         except CancelledError as error:
@@ -129,7 +124,9 @@ class Emission:
             self.interrupted = [*(self.interrupted or ()), handler.name]
             raise
         finally:
-            self.timings[handler.name] = (perf_counter_ns() - started) / 1e6
+            self.timings[handler.name] = _milliseconds(started)
+        self.results.append(result)
+        return result
 
     async def _call_otherwise(self, handler: Handler, call: Call) -> Any:
         """Call a function that blocks, one that does not, or a coroutine function within a limit."""
@@ -173,12 +170,17 @@ class Emission:
             failures = [Failure((self.interrupted or ["middleware"])[0], self.broken)]
         if not self.timings and not self.tags and not failures:
             return
-        notes: dict[str, Any] = {"_duration_ms": (perf_counter_ns() - self.started) / 1e6, "_handlers": self.timings}
+        notes: dict[str, Any] = {"_duration_ms": _milliseconds(self.started), "_handlers": self.timings}
         if failures:
             notes |= {"error": True, "_handler": failures[0].handler, **failures[0].fields}
         if self.tags:
             notes["tags"] = list(dict.fromkeys([*(self.results.context.tags or ()), *self.tags]))
         try:
-            store.annotate(self.results.ref, **notes)
+            store.note(self.results.context, notes)
         except ShmctxError as error:  # the results are not worth less for it
             logger.error("What is known of %s (%s) is not stored: %s", self.event_name, self.results.ref, error)
+
+
+def _milliseconds(started: int) -> float:
+    """The time since `started`, to the microsecond: more digits would only take space."""
+    return (perf_counter_ns() - started) // 1000 / 1000

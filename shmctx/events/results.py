@@ -28,7 +28,6 @@ class Results(list[Any]):
     __slots__ = ("context", "errors")
 
     def __init__(self, context: Context) -> None:
-        super().__init__()
         self.context = context
         self.errors: list[Failure] = []
 

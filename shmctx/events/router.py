@@ -2,7 +2,7 @@
 
 import asyncio
 import concurrent.futures
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -114,7 +114,9 @@ class EventRouter(AbstractAsyncContextManager["EventRouter"]):
 
     # ---- emitting ----
 
-    async def emit(self, event_name: str, data: Mapping[str, Any] | None = None, **fields: Any) -> Results:
+    def emit(
+        self, event_name: str, data: Mapping[str, Any] | None = None, **fields: Any
+    ) -> Coroutine[Any, Any, Results]:
         """Store an event, a child of the current one, call its handlers, and return their results.
 
         `fields`: what `store.put` takes. Metadata inside data (wire names, `_ksi_context`) counts as fields. A handler
@@ -122,11 +124,11 @@ class EventRouter(AbstractAsyncContextManager["EventRouter"]):
 
         Nothing is stored on EventInvalid, DepthExceeded, RouterClosed, and what put raises.
         """
-        return await self._handle(self._begin(event_name, data, fields), Emission.run)
+        return self._emit(Emission.run, event_name, data, fields)
 
     async def emit_first(self, event_name: str, data: Mapping[str, Any] | None = None, **fields: Any) -> Any:
         """As emit, but one handler after the other, until one returns something else than None: that, or None."""
-        results = await self._handle(self._begin(event_name, data, fields), Emission.run_until_result)
+        results = await self._emit(Emission.run_until_result, event_name, data, fields)
         return next((result for result in results if result is not None), None)
 
     def emit_threadsafe(
@@ -166,7 +168,7 @@ class EventRouter(AbstractAsyncContextManager["EventRouter"]):
             scope = self.store.enter(event_name, data, **fields)
         except InvalidField as error:
             raise self.registry.explained(error, data) from None
-        emission = Emission(event_name, data, scope, plan, owner=self._life, limit=self._handler_timeout)
+        emission = Emission(self._life, event_name, data, scope, plan, self._handler_timeout, enclosing)
         if emission.outermost:
             self._running.add(emission)
         if self._waiters:
@@ -176,7 +178,7 @@ class EventRouter(AbstractAsyncContextManager["EventRouter"]):
     @staticmethod
     def _clean(data: Mapping[str, Any], fields: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """A copy of the data without metadata, and the fields with it."""
-        if not isinstance(data, Mapping):
+        if data.__class__ is not dict and not isinstance(data, Mapping):
             raise InvalidField(f"data is a dict, not {type(data).__name__}. Nothing was stored.")
         if METADATA.isdisjoint(data):
             return dict(data), fields
@@ -188,11 +190,17 @@ class EventRouter(AbstractAsyncContextManager["EventRouter"]):
         for template in plan.templates:
             template.check(event_name, data)
 
-    async def _handle(self, emission: Emission, run: Run) -> Results:
-        """Call the handlers, then store and tell what became of them."""
+    async def _emit(
+        self, run: Run, event_name: str, data: Mapping[str, Any] | None, fields: dict[str, Any]
+    ) -> Results:
+        """Store an event, call its handlers, then store and tell what became of them."""
+        emission = self._begin(event_name, data, fields)
         try:
             try:
-                await (through(self._middleware, emission, run) if self._middleware else run(emission))
+                if self._middleware:
+                    await through(self._middleware, emission, run)
+                elif emission.plan.steps:
+                    await run(emission)
             except BaseException as error:
                 if not emission.absorbs(error):
                     raise
