@@ -118,6 +118,9 @@ class SqliteWriter:
         self.check_store(cursor, store_id)
         with translated(str(self.path)), self._transaction():
             self._db.execute("UPDATE store SET epoch = epoch + 1")
+        # Only now: this commit overwrote what a failed one may have left in SQLite's log, which would turn up again in
+        # a recovery and need the lines of the event log that are cut off here.
+        with translated(str(self.path)), self._transaction():
             self.log.settle()
         cursor = msgspec.structs.replace(cursor, epoch=cursor.epoch + 1)
         self._epoch = cursor.epoch
