@@ -14,7 +14,6 @@ import msgspec
 
 from shmctx.cold import rows
 from shmctx.cold.logged import encode_line
-from shmctx.cold.schema import SPAN
 from shmctx.hot._core import ANNOTATION, CONTEXT, PAYLOAD, SESSION, make_ref
 from shmctx.hot.shapes import RecordTuple
 from shmctx.records import NOT_DECODABLE, StoredEvent, decode_event
@@ -139,7 +138,7 @@ class Inserter:
         """Between which times the contexts of each stretch of positions lie."""
         spans: dict[int, tuple[int, int]] = {}
         for position, time_ns, _ in events:
-            first = position - position % SPAN
+            first = position - position % rows.SPAN
             low, high = spans.get(first, (time_ns, time_ns))
             spans[first] = min(low, time_ns), max(high, time_ns)
         self._db.executemany(rows.INSERT_SPAN, [(first, *span) for first, span in spans.items()])

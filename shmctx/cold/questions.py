@@ -8,7 +8,6 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from shmctx.cold import Query, rows
-from shmctx.cold.schema import SPAN
 from shmctx.context import CORRELATION_PREFIX, EVENT_PREFIX, Context
 from shmctx.payloads import digest as payload_digest
 from shmctx.records import packed
@@ -144,7 +143,7 @@ def _conditions(query: Query) -> tuple[list[str], list[Any]]:
         ("r.session IN (SELECT position FROM session WHERE session_id = ?)", query.session_id),
         (f"r.event_name = {named}", query.event_name),
         ("r.position >= (SELECT min(first) FROM span WHERE max_ns >= ?)", query.since_ns),
-        (f"r.position < (SELECT max(first) + {SPAN} FROM span WHERE min_ns < ?)", query.until_ns),
+        (f"r.position < (SELECT max(first) + {rows.SPAN} FROM span WHERE min_ns < ?)", query.until_ns),
         ("r.time_ns >= ?", query.since_ns),
         ("r.time_ns < ?", query.until_ns),
         ("r.position < ?", query.before),

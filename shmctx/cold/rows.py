@@ -23,6 +23,9 @@ from shmctx.payloads import HASH_BYTES, digest
 
 Row = tuple[Any, ...]
 
+SPAN = 16384
+"""Positions whose earliest and latest time are kept together (table `span`), instead of an index over every time."""
+
 RECORD_COLUMNS = (
     "position, time_ns, event_name, depth, parent, correlation, root, event_id, agent, client, session, log_place, "
     "user_id, tenant_id, environment, tags, error, error_type, error_message, response_ref, extra"

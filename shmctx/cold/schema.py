@@ -140,9 +140,6 @@ MIGRATIONS: tuple[str, ...] = (
     """,
 )
 
-SPAN = 16384
-"""Positions whose earliest and latest time are kept together (table `span`), instead of an index over every time."""
-
 VERSION = len(MIGRATIONS)
 
 

@@ -26,7 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SHX_LAYOUT_VERSION 1u
+#define SHX_LAYOUT_VERSION 2u
 #define SHX_MAGIC "SHMCTX\r\n"
 #define SHX_PAGE 4096u
 #define SHX_GRANULE 64u
