@@ -231,6 +231,15 @@ class Context(msgspec.Struct, frozen=True, array_like=True, gc=False, eq=False):
         return cast(str | None, self._optional("error_message"))
 
     @property
+    def error_text(self) -> str | None:
+        """Type, message and value of the error in one line; None where the context says nothing of one."""
+        if self.more is None and self.noted is None:
+            return None
+        said = [part for part in (self.error_type, self.error_message, self.error) if part and part is not True]
+        texts = [part if isinstance(part, str) else msgspec.json.encode(part).decode() for part in said]
+        return ": ".join(dict.fromkeys(texts)) or ("error" if self.error else None)
+
+    @property
     def response_ref(self) -> str | None:
         """Where the response is kept."""
         return cast(str | None, self._optional("response_ref"))

@@ -130,17 +130,8 @@ def _context_values(context: Context) -> dict[str, Any]:
         "depth": context.depth,
         "correlation_id": context.correlation_id,
         "parent_event_id": context.parent_event_id,
-        "error": error_of(context),
+        "error": context.error_text,
     }
-
-
-def error_of(context: Context) -> str | None:
-    """What the context says about an error, in one line; None if it says nothing."""
-    said = [context.error_type, context.error_message, context.error]
-    parts = [part if isinstance(part, str) else plain(part) for part in said if part is not None and part is not True]
-    if parts:
-        return ": ".join(dict.fromkeys(parts))
-    return "error" if context.error else None
 
 
 def _time_of_day(iso: str) -> str:

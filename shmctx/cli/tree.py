@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import click
 
 from shmctx.cli.main import HELP_OPTIONS, examples
-from shmctx.cli.render import Column, Form, Listing, Output, duration, error_of, with_output
+from shmctx.cli.render import Column, Form, Listing, Output, duration, with_output
 from shmctx.cli.stores import View, name_argument, view
 from shmctx.context import Context, Identity
 from shmctx.errors import ContextNotFound
@@ -109,7 +109,7 @@ def _values(node: Node) -> dict[str, Any]:
         "agent_id": context.agent_id,
         "ref": context.ref,
         "event_name": context.event_name,
-        "error": error_of(context),
+        "error": context.error_text,
         "root": node.root,
     }
 
