@@ -2,7 +2,8 @@
 
 Version 0.1.0 of the format, as contrib/seekable_format/zstd_seekable_compression_format.md in facebook/zstd has it. The
 table lies in a skippable frame at the end, so `zstd -d` and every other zstd decoder read the file as any other. Frames
-carry zstd's own checksum; the table's, which would need XXH64, is left out as the format allows.
+carry zstd's own checksum, so the format's optional ones in the table (XXH64) are left out. A wrong number in the table
+would shift all that follows; so the last frame is a skippable one of ours, with the CRC-32 of the table.
 
 Nothing in such a file is trusted: the table must account for every byte of it, and no frame may become larger than it
 says, nor than MAX_FRAME.
@@ -12,6 +13,7 @@ import bisect
 import os
 import struct
 import sys
+import zlib
 from array import array
 from collections.abc import Iterable
 from itertools import accumulate
@@ -34,6 +36,8 @@ MAX_STORED = MAX_FRAME + (MAX_FRAME >> 8) + 512
 """Bytes of a compressed frame at most: what zstd cannot compress grows by less than a 256th."""
 
 _SKIPPABLE = 0x184D2A5E
+_OURS = 0x184D2A5C
+"""One of the 16 numbers that skippable frames may begin with."""
 _SEEKABLE = 0x8F92EAB1
 _CHECKSUMS = 0x80
 _RESERVED = 0x7C
@@ -41,6 +45,8 @@ _HEADER = struct.Struct("<II")
 _ENTRY = struct.Struct("<II")
 _CHECKED_ENTRY = struct.Struct("<II4x")
 _FOOTER = struct.Struct("<IBI")
+_GUARD = struct.Struct("<III")
+_REPAIR = "`zstd -d --rm` on the file may still read and repair it: shmctx compresses the text again."
 _WRITE: dict[int, int] = {
     zstd.CompressionParameter.compression_level: LEVEL,
     zstd.CompressionParameter.checksum_flag: 1,
@@ -66,9 +72,14 @@ def decompress_frame(frame: bytes) -> bytes | None:
 
 def seek_table(sizes: Iterable[tuple[int, int]]) -> bytes:
     """The end of the file, for frames of these (compressed, uncompressed) sizes."""
-    entries = b"".join(_ENTRY.pack(*pair) for pair in sizes)
+    entries = b"".join(_ENTRY.pack(*pair) for pair in (*sizes, (_GUARD.size, 0)))
     footer = _FOOTER.pack(len(entries) // _ENTRY.size, 0, _SEEKABLE)
-    return _HEADER.pack(_SKIPPABLE, len(entries) + len(footer)) + entries + footer
+    table = _HEADER.pack(_SKIPPABLE, len(entries) + len(footer)) + entries + footer
+    return _guard(table) + table
+
+
+def _guard(table: bytes) -> bytes:
+    return _GUARD.pack(_OURS, _GUARD.size - _HEADER.size, zlib.crc32(table))
 
 
 class Frames:
@@ -92,14 +103,19 @@ class Frames:
         size = _HEADER.size + count * entry.size + _FOOTER.size
         if magic != _SEEKABLE or flags & _RESERVED or count > MAX_FRAMES or size > length:
             raise _damaged(name, "it has no seek table, or one that cannot be")
-        table = memoryview(_exactly(descriptor, size, length - size, name))
+        table = _exactly(descriptor, size, length - size, name)
         if _HEADER.unpack_from(table) != (_SKIPPABLE, size - _HEADER.size):
             raise _damaged(name, "its seek table does not begin where it should")
-        pairs = list(entry.iter_unpack(table[_HEADER.size : -_FOOTER.size]))
-        frames = cls(name, [stored for stored, _ in pairs], [text for _, text in pairs])
-        if frames.positions[-1] + size != length:
+        pairs = list(entry.iter_unpack(memoryview(table)[_HEADER.size : -_FOOTER.size]))
+        if sum(stored for stored, _ in pairs) + size != length:
             raise _damaged(name, "its frames are not as long as its seek table says")
-        return frames
+        if pairs:
+            guard = _exactly(descriptor, _GUARD.size, length - size - _GUARD.size, name)
+            if guard[: _HEADER.size] == _guard(table)[: _HEADER.size]:  # other writers have none
+                if guard != _guard(table):
+                    raise _damaged(name, "its seek table has another checksum")
+                pairs.pop()
+        return cls(name, [stored for stored, _ in pairs], [text for _, text in pairs])
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -147,4 +163,5 @@ def _exactly(descriptor: int, size: int, position: int, name: str) -> bytes:
 
 
 def _damaged(name: str, reason: str, next_offset: int | None = None) -> LogDamaged:
-    return LogDamaged(f"Segment {name} of the event log is damaged: {reason}.", next_offset=next_offset)
+    hint = _REPAIR if next_offset is None else ""
+    return LogDamaged(f"Segment {name} of the event log is damaged: {reason}.", hint=hint, next_offset=next_offset)
