@@ -37,6 +37,16 @@ class EventData:
             events.append(Event(context, data))
         return events
 
+    def at_hand(self, context: Context, payload: bytes) -> Event | None:
+        """The event of a context whose record is at hand; None if parts of its data have to be looked for elsewhere."""
+        try:
+            raw = decode_event(payload).data
+        except NOT_DECODABLE:
+            return None
+        if raw is None:
+            return Event(context)
+        return Event(context, decode_data(raw)) if raw and not payloads.refers(raw) else None
+
     def _anything_cold(self) -> bool:
         return self._ring.positions()[2] > FIRST_POSITION
 

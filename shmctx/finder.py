@@ -332,7 +332,6 @@ class Finder:
 
     def fits(self, context: Context, query: Query) -> bool:
         """Whether a context is what the query looks for."""
-        position = context.position
         return (
             (query.correlation is None or context.correlation_identity == query.correlation)
             and (query.parent is None or context.parent_identity == query.parent)
@@ -340,8 +339,8 @@ class Finder:
             and (query.event_name is None or context.event_name == query.event_name)
             and (query.since_ns is None or context.time_ns >= query.since_ns)
             and (query.until_ns is None or context.time_ns < query.until_ns)
-            and (query.before is None or position < query.before)
-            and (query.after is None or position > query.after)
+            and (query.before is None or context.position < query.before)
+            and (query.after is None or context.position > query.after)
             and (query.session_id is None or self._session_id(context) == query.session_id)
         )
 

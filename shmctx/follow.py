@@ -9,7 +9,6 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol, Self, TypedDict
 
 import msgspec
@@ -145,7 +144,7 @@ class Follower:
         if self._next >= head:
             self._move_on()
             return
-        start = max(self._next, min(_oldest(ring), head))
+        start = self._next if ring.live(self._next) else max(self._next, min(_oldest(ring), head))
         end, records, skipped = ring.scan(start, head, _RECORDS, _BYTES)
         if start > self._next:  # that moment, or the rest of a record that began before it
             end = skipped[0][1] if skipped and skipped[0][0] == start else start
@@ -153,25 +152,27 @@ class Follower:
         elif skipped and skipped[0][0] == start:
             yield from self._pass_over(*skipped[0])
         else:
-            end = skipped[0][0] if skipped else end
-            yield from self._deliver(self._fitting(record for record in records if record[0] < end))
+            if skipped:
+                end = skipped[0][0]
+                records = [record for record in records if record[0] < end]
+            yield from self._deliver(records)
             self._next = end
 
-    def _fitting(self, records: Iterable[RecordTuple]) -> list[Context]:
-        found = []
+    def _deliver(self, records: list[RecordTuple]) -> Steps[None]:
+        """Make those ready that fit; what of their data is not in their records is looked for together."""
+        finder = self._finder
+        found: list[tuple[Context, Event | None]] = []
         for record in records:
             if record[1] != CONTEXT:
                 continue
-            context = self._finder.context(record)
+            context = finder.context(record)
             if context is None:  # its checksum fits, and it is no context
                 _tell(self.damaged, record[0], record[0] + 1)
-            elif self._finder.fits(context, self._wanted):
-                found.append(context)
-        return found
-
-    def _deliver(self, contexts: list[Context]) -> Steps[None]:
-        if contexts:
-            self._ready.extend((yield from self._finder.data.events(contexts)))
+            elif finder.fits(context, self._wanted):
+                found.append((context, finder.data.at_hand(context, record[4])))
+        elsewhere = [context for context, event in found if event is None]
+        rest = iter((yield from finder.data.events(elsewhere)) if elsewhere else ())
+        self._ready.extend(event or next(rest) for _, event in found)
 
     def _pass_over(self, start: int, end: int) -> Steps[None]:
         """Tell a stretch without whole records, and deliver what the database has of it, some rows at a time."""
@@ -183,7 +184,7 @@ class Follower:
         if history or self._catch_up:
             wanted = msgspec.structs.replace(self._wanted, after=start - 1, before=end, limit=_ROWS)
             rows = yield from self._finder.stored(wanted)
-            yield from self._deliver(rows)
+            self._ready.extend((yield from self._finder.data.events(rows)))
             if len(rows) == _ROWS:
                 end = rows[-1].position + 1
         self._next = end
