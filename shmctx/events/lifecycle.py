@@ -19,7 +19,7 @@ class Lifecycle:
         """The outermost emissions; what their handlers emit and wait for is covered by them."""
         self.closing = False
         self.closed = False
-        self._on_end: Callable[[], None] | None = None
+        self._on_end: list[Callable[[], None]] = []
 
     def admit(self) -> None:
         """Raise RouterClosed unless an event may still be emitted here: while closing, in handlers only."""
@@ -34,8 +34,7 @@ class Lifecycle:
     def leave(self, emission: Emission) -> None:
         """An emission has ended."""
         self.running.discard(emission)
-        on_end = self._on_end
-        if on_end is not None:
+        for on_end in self._on_end:
             on_end()
 
     async def shutdown(self, seconds: float | None) -> bool:
@@ -45,7 +44,7 @@ class Lifecycle:
         self.closing = True
         changed = asyncio.Event()
         loop = asyncio.get_running_loop()
-        former, self._on_end = self._on_end, lambda: _wake(loop, changed)
+        self._on_end = [*self._on_end, lambda: _wake(loop, changed)]
         mine = _enclosing()  # a handler that shuts its own router down does not wait for itself
         try:
             if await self._emptied(mine, changed, seconds):
@@ -59,7 +58,6 @@ class Lifecycle:
             return False
         finally:
             self.closed = True
-            self._on_end = former
 
     async def _emptied(self, apart_from: set[Emission], changed: asyncio.Event, seconds: float | None) -> bool:
         try:

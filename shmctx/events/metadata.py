@@ -14,10 +14,15 @@ METADATA = frozenset({*WIRE_NAMES, "_ref", EMBEDDED})
 
 
 def separated(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(data without metadata, the fields for the context). Raises InvalidField for a context that is none."""
+    """(data without metadata, put's arguments for it); what lies beside an embedded context is stronger than it.
+
+    Raises InvalidField for an embedded context that is none.
+    """
     clean = {name: value for name, value in data.items() if name not in METADATA}
     beside = {name: value for name, value in data.items() if name in METADATA and name != EMBEDDED}
-    return clean, _embedded(data.get(EMBEDDED)) | beside
+    found = _embedded(data.get(EMBEDDED)) | beside
+    found.pop("_event_name", None)  # the name that is emitted is the name
+    return clean, {WIRE_NAMES.get(name, name): value for name, value in found.items()}
 
 
 def _embedded(context: object) -> dict[str, Any]:
