@@ -6,7 +6,8 @@ from bench.harness import main
 
 # From the smallest figure to the longest run.
 SCRIPTS = (
-    "get", "peers", "put", "producers", "latency", "follow", "space", "drain", "recover", "failover", "idle", "imports",
+    "get", "peers", "put", "producers", "latency", "follow", "emit", "space", "disk", "drain", "sustain",
+    "recover", "failover", "idle", "imports",
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
@@ -37,6 +37,7 @@ class Site:
         self.name = f"bench-{os.getpid()}-{secrets.token_hex(3)}"
         self.folder = Path(tempfile.mkdtemp(prefix="shmctx-bench-"))
         self.database = self.folder / "contexts.db"
+        self.log = self.folder / "contexts.events"
 
     def __enter__(self) -> Self:
         return self
@@ -104,17 +105,47 @@ def wait_for(moment: int) -> int:
     return now
 
 
+def until(condition: Callable[[], object], limit: float) -> None:
+    """Wait until something is so. Raises TimeoutError after `limit` seconds."""
+    deadline = time.monotonic() + limit
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {limit:g} s in vain")
+        time.sleep(0.01)
+
+
 def soon(seconds: float = 0.05) -> int:
     """A moment that processes can agree on, in monotonic ns: when all of them have got the message."""
     return time.monotonic_ns() + int(seconds * 1e9)
 
 
-def contexts_of(log: Path) -> list[tuple[str, dict[str, Any]]]:
-    """(event name, embedded context) of every event of a log of JSON lines, gzipped."""
+class Logged(NamedTuple):
+    """One event of a log in which every event holds its context."""
+
+    name: str
+    context: dict[str, Any]
+    """Under wire names."""
+    data: dict[str, Any]
+    """Without the context."""
+    line: bytes
+    """As it was logged, with its newline."""
+
+
+def events_of(log: Path) -> list[Logged]:
+    """Every event of a log of JSON lines, gzipped."""
     decode = msgspec.json.Decoder().decode
+    found = []
     with gzip.open(log, "rb") as file:
-        events = [decode(line) for line in file]
-    return [(event["event_name"], event["data"]["_ksi_context"]) for event in events]
+        for line in file:
+            event = decode(line)
+            data = event["data"]
+            found.append(Logged(event["event_name"], data.pop("_ksi_context"), data, line))
+    return found
+
+
+def contexts_of(log: Path) -> list[tuple[str, dict[str, Any]]]:
+    """(event name, embedded context) of every event of such a log."""
+    return [(event.name, event.context) for event in events_of(log)]
 
 
 # ---- processes that do what they are told ----
