@@ -5,6 +5,7 @@ with a segment is in `store`.
 """
 
 import atexit
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from shmctx import process
-from shmctx.errors import ColdMismatch, LeaderAlive, SegmentCorrupt, SegmentMissing, ShmctxError
+from shmctx.errors import ColdError, ColdMismatch, LeaderAlive, SegmentCorrupt, SegmentMissing, ShmctxError
 from shmctx.forks import fork_gate
 from shmctx.hot import segment as segments
 from shmctx.hot._core import POISONED, SEALED, Ring
@@ -43,6 +44,7 @@ class Attachment:
         self.reader = _reader(self.database, self.store_id)
         self.candidate: Candidate | None = None
         self.closed = False
+        self._log_directory: Path | None = None
         self.on_segment: Callable[[Ring], None] = lambda _: None
         self._role = role
         self._join(segment.ring)
@@ -53,6 +55,16 @@ class Attachment:
     def ring(self) -> Ring:
         """The ring of the segment that is in use now."""
         return self.segment.ring
+
+    def log_directory(self) -> Path | None:
+        """Where the event log is; None as long as the database cannot say."""
+        from shmctx.cold import questions
+        from shmctx.cold.logged import directory_of
+
+        if self._log_directory is None:
+            with contextlib.suppress(ColdError):
+                self._log_directory = directory_of(self.database, self.reader.ask(questions.log_directory()))
+        return self._log_directory
 
     def _join(self, ring: Ring) -> None:
         """Take a participant's slot, for people and counters."""

@@ -63,6 +63,7 @@ class Environment(msgspec.Struct, frozen=True):
 
     segment: str | None
     database: Path | None
+    log: Path | None
     ring_size: int | None
 
 
@@ -78,12 +79,14 @@ def parse_size(text: str) -> int:
 
 
 def environment(environ: Mapping[str, str] = os.environ) -> Environment:
-    """Read SHMCTX_SEGMENT, SHMCTX_DB and SHMCTX_RING_SIZE."""
+    """Read SHMCTX_SEGMENT, SHMCTX_DB, SHMCTX_LOG and SHMCTX_RING_SIZE."""
     database = environ.get("SHMCTX_DB")
+    log = environ.get("SHMCTX_LOG")
     size = environ.get("SHMCTX_RING_SIZE")
     return Environment(
         segment=environ.get("SHMCTX_SEGMENT") or None,
         database=Path(database) if database else None,
+        log=Path(log) if log else None,
         ring_size=parse_size(size) if size else None,
     )
 

@@ -1,7 +1,9 @@
 """What a store looks like right now, for people and monitors. Never needed for correctness."""
 
+import contextlib
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 from shmctx import process
@@ -34,7 +36,20 @@ def collect(attachment: Attachment) -> dict[str, Any]:
         "counters": ring.counters(),
         "database_bytes": _size(str(attachment.database)),
         "wal_bytes": _size(f"{attachment.database}-wal"),
+        **_log(attachment.log_directory()),
     }
+
+
+def _log(directory: Path | None) -> dict[str, Any]:
+    """Where the event log is and how much there is of it; None where nothing can be said."""
+    told: dict[str, Any] = {"log_directory": directory and str(directory), "log_segments": None, "log_bytes": None}
+    if directory is not None:
+        from shmctx.log import files
+
+        with contextlib.suppress(OSError):
+            segments = files.by_number(directory).values()
+            told |= {"log_segments": len(segments), "log_bytes": sum(segment.size for segment in segments)}
+    return told
 
 
 def _oldest_undrained(attachment: Attachment, drained: int) -> float | None:

@@ -38,21 +38,24 @@ def _stopping() -> set[signal.Signals]:
 )
 @optional_name
 @click.option("--db", type=click.Path(dir_okay=False, path_type=Path), help="The SQLite file.", metavar="FILE")
+@click.option("--log", type=click.Path(file_okay=False, path_type=Path), help="The event log's folder.", metavar="DIR")
 @click.option("--ring-size", metavar="SIZE", help="Bytes of a new ring, such as 64M; a power of two.")
-def daemon(name: str, db: Path | None, ring_size: str | None) -> None:
+def daemon(name: str, db: Path | None, log: Path | None, ring_size: str | None) -> None:
     """Make a store, or adopt what a dead process left, and drain it until a signal.
 
     NAME is `default` unless SHMCTX_SEGMENT says otherwise; the database is $XDG_STATE_HOME/shmctx/NAME.db unless
-    SHMCTX_DB does; the ring has 32 MiB unless SHMCTX_RING_SIZE does. Where another process leads, this one stands by
-    and takes over when it dies. SIGINT, SIGTERM and SIGHUP drain what is there and end it with exit code 0.
+    SHMCTX_DB does; the event log is beside the database, as NAME.events, unless SHMCTX_LOG does; the ring has 32 MiB
+    unless SHMCTX_RING_SIZE does. Where another process leads, this one stands by and takes over when it dies. SIGINT,
+    SIGTERM and SIGHUP drain what is there and end it with exit code 0.
     """
     said = environment()
     database = (db or said.database or default_database(name)).absolute()
+    directory = log or said.log
     asked = parse_size(ring_size) if ring_size is not None else said.ring_size or DEFAULT_RING_SIZE
     stopping = _stopping()
     # Blocked before the drain's thread starts, which inherits it: a signal waits here until sigwait takes it.
     signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
-    attachment = attachments.open_or_create(name, database, asked, Settings())
+    attachment = attachments.open_or_create(name, database, asked, Settings(), directory and directory.absolute())
     try:
         click.echo(_greeting(attachment))
         signal.sigwait(stopping)
@@ -88,6 +91,7 @@ def _greeting(attachment: Attachment) -> str:
 
   segment   {segments.path_of(name)} ({size(header["segment_size"])})
   database  {attachment.database}
+  events    {attachment.log_directory() or "?"}
   ring      {size(header["capacity"] * GRANULE)}
   pid       {os.getpid()}
 

@@ -149,6 +149,7 @@ def _for_people(told: dict[str, Any]) -> list[tuple[str, str]]:
         ("Last drain", f"{render.age(leader['last_drain_ns'])} ago" if leader and leader["last_drain_ns"] else "never"),
         ("Processes", str(told["participants"])),
         ("Database", f"{told['database']} ({size(told['database_bytes'])}, log {size(told['wal_bytes'])})"),
+        ("Event log", f"{told['log_directory'] or '?'} ({size(told['log_bytes'] or 0)})"),
     ]
     return rows + [(key.replace("_", " ").capitalize(), number(value)) for key, value in told["counters"].items()]
 

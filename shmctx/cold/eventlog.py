@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shmctx.cold.logged import default_directory
+from shmctx.cold.logged import directory_of
 from shmctx.errors import ColdMismatch
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class EventLog:
             return
         named, *row = self._db.execute("SELECT log_directory, log_number, log_day, log_size FROM store").fetchone()
         tail = None if row[0] is None else LogTail(*row)
-        directory = Path(named) if named else default_directory(self._database)
+        directory = directory_of(self._database, named)
         if self._directory not in (None, directory):
             directory = self._moved(directory, tail)
         writer = LogWriter(directory, rotate_bytes=self._rotate_bytes)

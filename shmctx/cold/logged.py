@@ -19,6 +19,11 @@ def default_directory(database: Path) -> Path:
     return database.with_suffix(".events")
 
 
+def directory_of(database: Path, named: str | None) -> Path:
+    """Where the event log lies, given what its database says."""
+    return Path(named) if named else default_directory(database)
+
+
 def encode_line(ref: str, time_ns: int, name: bytes, data: bytes) -> bytes:
     """One lean event, given its name and data as JSON: a line of the log without its newline."""
     return b'{"ref":"%b","timestamp":%b,"event_name":%b,"data":%b}' % (
@@ -65,7 +70,7 @@ class Logged:
 
         if self._reader is None:
             directory: str | None = yield questions.log_directory()
-            self._reader = LogReader(Path(directory) if directory else default_directory(self._database))
+            self._reader = LogReader(directory_of(self._database, directory))
         return self._reader
 
 

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from commands import LIMIT, RECOVER, SHMCTX, Result, greeting
 from commands import run as execute
 
-UNSET = ("SHMCTX_SEGMENT", "SHMCTX_DB", "SHMCTX_RING_SIZE", "NO_COLOR", "FORCE_COLOR")
+UNSET = ("SHMCTX_SEGMENT", "SHMCTX_DB", "SHMCTX_LOG", "SHMCTX_RING_SIZE", "NO_COLOR", "FORCE_COLOR")
 
 
 @pytest.fixture
