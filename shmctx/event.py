@@ -12,7 +12,9 @@ from shmctx import records
 from shmctx.context import Context
 from shmctx.errors import InvalidField
 
-_PLAIN = frozenset({str, int, bool, type(None)})
+_PLAIN = frozenset({str, bool, type(None)})
+_LEAST, _GREATEST = -(1 << 63), (1 << 64) - 1
+"""Whole numbers that msgpack holds too; JSON alone knows no limit."""
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _ENCODING_FAILS = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
@@ -77,6 +79,8 @@ def _is_plain(data: dict[Any, Any], levels: int) -> bool:
 
 
 def _is_plain_item(value: Any, kind: type, levels: int) -> bool:
+    if kind is int:
+        return bool(_LEAST <= value <= _GREATEST)
     if kind is float:
         return bool(value - value == 0)  # neither infinite nor "not a number"
     if kind is dict:
