@@ -8,13 +8,14 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
-from shmctx import filters, lineage
+from shmctx import filters, lineage, sessions
 from shmctx.attachment import Attachment
 from shmctx.cold.aio import AsyncSqliteReader
 from shmctx.cold.questions import Steps
 from shmctx.context import Context
 from shmctx.event import Event
 from shmctx.finder import Finder
+from shmctx.sessions import Session
 
 if TYPE_CHECKING:
     from shmctx.store import Store
@@ -63,6 +64,14 @@ class AsyncStore:
     async def descendants(self, ref: str, *, max_depth: int | None = None) -> list[Context]:
         """As Store.descendants."""
         return await self._run(lambda finder: lineage.descendants(finder, ref, max_depth))
+
+    async def siblings(self, ref: str) -> list[Context]:
+        """As Store.siblings."""
+        return await self._run(lambda finder: lineage.siblings(finder, ref))
+
+    async def session(self, session_id: str) -> Session:
+        """As Store.session."""
+        return await self._run(lambda finder: sessions.session(finder, session_id))
 
     async def event(self, ref: str) -> Event | None:
         """As Store.event."""

@@ -27,6 +27,7 @@ ShmctxError
 │   ├── LeadershipLost           another process raised the epoch
 │   ├── LogUnavailable           the event log's directory: vanished, read-only, full, another process's
 │   └── LogDamaged               a file of the event log is not what was written
+├── SessionNotFound (KeyError)   no context has this session
 ├── LeaderAlive                  refused while a process drains
 ├── StoreClosed
 ├── RouterClosed                 the event router was shut down
@@ -236,5 +237,13 @@ class NotRegistered(ShmctxError, KeyError):
     """The registry has no runtime object of that name."""
 
     hint = "Register it first: router.registry.register(name, object)."
+
+    __str__ = ShmctxError.__str__  # KeyError would print the repr of the message
+
+
+class SessionNotFound(ShmctxError, KeyError):
+    """No context of the store belongs to a session with this id, or all of them have expired."""
+
+    hint = "context.session_id tells a context's session; query(session_id=...) finds contexts by it."
 
     __str__ = ShmctxError.__str__  # KeyError would print the repr of the message

@@ -92,7 +92,9 @@ def descendants(finder: Finder, ref: str, max_depth: int | None = None) -> Steps
     return [found[position] for position in sorted(found)]
 
 
-def _effects(finder: Finder, causes: list[Context], found: dict[int, Context], *, further: bool) -> Steps[list[Context]]:
+def _effects(
+    finder: Finder, causes: list[Context], found: dict[int, Context], *, further: bool
+) -> Steps[list[Context]]:
     """Add to `found` what these contexts caused, and return it; `further`: with the effects of that, as far as they
     were seen on the way. Whatever is returned must be asked about in turn: hot effects of cold contexts come then."""
     hot = _hot_effects(finder, causes, found, further=further)

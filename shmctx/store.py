@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast
 
-from shmctx import attachment, lineage, records, stats
+from shmctx import attachment, lineage, records, sessions, stats
 from shmctx.attachment import Attachment
 from shmctx.cold.questions import Steps
 from shmctx.context import Context, forget_source, register_source
@@ -13,6 +13,7 @@ from shmctx.filters import Filters, query
 from shmctx.finder import Finder
 from shmctx.follow import Follower, Following
 from shmctx.hot._core import Ring, make_ref
+from shmctx.sessions import Session
 from shmctx.settings import Settings
 from shmctx.writing import Writing
 
@@ -110,6 +111,14 @@ class Store(Writing, Mapping[str, Context]):
         """All contexts that this one caused, directly or not, oldest first; `max_depth` levels at most."""
         return self._run(lambda finder: lineage.descendants(finder, ref, max_depth))
 
+    def siblings(self, ref: str) -> list[Context]:
+        """The other contexts that the same one caused, oldest first."""
+        return self._run(lambda finder: lineage.siblings(finder, ref))
+
+    def session(self, session_id: str) -> Session:
+        """What belongs to a session: its data, events, agents, activity. Raises SessionNotFound, ColdError."""
+        return self._run(lambda finder: sessions.session(finder, session_id))
+
     def event(self, ref: str) -> Event | None:
         """The event of a ref or alias: its context and its data, from the ring or the log. Raises as get does."""
         return self._run(lambda finder: finder.event(ref))
@@ -120,7 +129,7 @@ class Store(Writing, Mapping[str, Context]):
         return self._run(lambda finder: finder.data.events(found))
 
     def follow(self, **following: Unpack[Following]) -> Follower:
-        """The events that are put from now on, by any process, or from an earlier position: to iterate, also by `async for`.
+        """The events that any process puts from now on, or from an earlier position: for `for` and `async for`.
 
         `following`: since, event_name (a pattern), agent_id, session_id, correlation_id, catch_up, timeout (seconds).
         Raises InvalidField, ContextNotFound, ColdError.

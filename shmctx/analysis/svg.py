@@ -53,7 +53,7 @@ def _summary(chain: Chain) -> str:
         return "no events"
     begin = datetime.fromtimestamp(chain.begin_ns / 1e9, UTC).isoformat(sep=" ", timespec="milliseconds")
     failed = sum(node.error is not None for node in chain.nodes)
-    return f"{len(chain.nodes)} events from {begin}, {seconds((chain.end_ns - chain.begin_ns) / 1e9)}, {failed} errors"
+    return f"{len(chain.nodes)} events from {begin}, {seconds((chain.end_ns - chain.begin_ns) / 1e9)}, errors: {failed}"
 
 
 class _Picture:
