@@ -19,6 +19,7 @@ class Filters(TypedDict, total=False):
     agent_id: str | None
     session_id: str | None
     event_name: str | None
+    """A name, or a pattern such as `agent:*`, as of fnmatch.fnmatchcase."""
     parent: str | None
     """A ref or event id."""
     since: float | datetime | None

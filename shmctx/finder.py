@@ -11,6 +11,7 @@ from shmctx.cold.questions import Steps
 from shmctx.context import Context, Identity
 from shmctx.hot._core import AGENT_LINK, CONTEXT, CORRELATION_LINK, PARENT_LINK, SESSION_LINK
 from shmctx.hot.shapes import RecordTuple
+from shmctx.names import matcher
 from shmctx.resolver import MANY, Resolver
 
 _SCAN = 1024
@@ -93,11 +94,11 @@ class Finder(Resolver):
 
     def fits(self, context: Context, query: Query) -> bool:
         """Whether a context is what the query looks for."""
-        return (
+        return bool(
             (query.correlation is None or context.correlation_identity == query.correlation)
             and (query.parent is None or context.parent_identity == query.parent)
             and (query.agent_id is None or context.agent_id == query.agent_id)
-            and (query.event_name is None or context.event_name == query.event_name)
+            and (query.event_name is None or matcher(query.event_name)(context.event_name))
             and (query.since_ns is None or context.time_ns >= query.since_ns)
             and (query.until_ns is None or context.time_ns < query.until_ns)
             and (query.before is None or context.position < query.before)

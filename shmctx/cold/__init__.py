@@ -34,6 +34,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     agent_id: str | None = None
     session_id: str | None = None
     event_name: str | None = None
+    """A name or a pattern."""
     since_ns: int | None = None
     until_ns: int | None = None
     """Exclusive."""

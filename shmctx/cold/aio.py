@@ -14,6 +14,7 @@ import aiosqlite
 from shmctx.cold.questions import FileRead, Question, Steps
 from shmctx.cold.reader import POOL_SIZE, READER_PRAGMAS, STORE_ID, check_exists, check_store
 from shmctx.cold.sqlite import BUSY_TIMEOUT, read_uri, translate
+from shmctx.names import SQL_FUNCTION
 
 T = TypeVar("T")
 
@@ -43,6 +44,7 @@ class AsyncSqliteReader:
         async with connecting as connection:
             for pragma in READER_PRAGMAS:
                 await connection.execute(pragma)
+            await connection.create_function(*SQL_FUNCTION, deterministic=True)
             async with connection.execute(STORE_ID) as cursor:
                 row = await cursor.fetchone()
                 check_store(self.path, None if row is None else (row[0],), self._store_id)

@@ -9,6 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from shmctx.cold import Query, rows
 from shmctx.context import CORRELATION_PREFIX, EVENT_PREFIX, Context
+from shmctx.names import is_pattern, literal_part
 from shmctx.payloads import digest as payload_digest
 from shmctx.records import packed
 
@@ -141,7 +142,6 @@ def _conditions(query: Query) -> tuple[list[str], list[Any]]:
         ("r.parent = ?", packed(query.parent, EVENT_PREFIX)),
         (f"r.agent = {named}", query.agent_id),
         ("r.session IN (SELECT position FROM session WHERE session_id = ?)", query.session_id),
-        (f"r.event_name = {named}", query.event_name),
         ("r.position >= (SELECT min(first) FROM span WHERE max_ns >= ?)", query.since_ns),
         (f"r.position < (SELECT max(first) + {rows.SPAN} FROM span WHERE min_ns < ?)", query.until_ns),
         ("r.time_ns >= ?", query.since_ns),
@@ -150,4 +150,20 @@ def _conditions(query: Query) -> tuple[list[str], list[Any]]:
         ("r.position > ?", query.after),
     )
     used = [(test, value) for test, value in tests if value is not None]
-    return [test for test, _ in used], [value for _, value in used]
+    where, values = [test for test, _ in used], [value for _, value in used]
+    if query.event_name is not None:
+        test, more = _name_condition(query.event_name, piecewise=query.after is not None and query.limit is not None)
+        where, values = [*where, test], [*values, *more]
+    return where, values
+
+
+def _name_condition(name: str, *, piecewise: bool) -> tuple[str, list[str]]:
+    """A test for a name or pattern. GLOB, which the index answers, finds the texts that begin as the pattern does.
+
+    `piecewise`: who reads on from a position, some rows at a time, wants them by position: the index by name would have
+    all that are left sorted for every piece. The plus keeps it away.
+    """
+    if not is_pattern(name):
+        return "r.event_name = (SELECT id FROM text WHERE value = ?)", [name]
+    fitting = "SELECT id FROM text WHERE value GLOB ? AND fnmatch(value, ?)"
+    return f"{'+' * piecewise}r.event_name IN ({fitting})", [f"{literal_part(name)}*", name]

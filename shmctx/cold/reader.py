@@ -10,6 +10,7 @@ from typing import TypeVar, cast
 from shmctx.cold.questions import FileRead, Question
 from shmctx.cold.sqlite import BUSY_TIMEOUT, read_uri, translated
 from shmctx.errors import ColdMismatch, ColdUnavailable
+from shmctx.names import SQL_FUNCTION
 
 POOL_SIZE = 4
 """Connections kept open; more readers at once open and close their own."""
@@ -70,6 +71,7 @@ class SqliteReader:
             try:
                 for pragma in READER_PRAGMAS:
                     connection.execute(pragma)
+                connection.create_function(*SQL_FUNCTION, deterministic=True)
                 self._check_store(connection)
             except BaseException:
                 connection.close()

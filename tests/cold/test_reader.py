@@ -9,6 +9,7 @@ import shmctx
 from shmctx.cold import Query, questions
 from shmctx.cold.reader import SqliteReader
 from shmctx.errors import ColdUnavailable
+from shmctx.names import SQL_FUNCTION
 
 
 @pytest.fixture
@@ -30,6 +31,7 @@ def filled(stores):
 def plan_of(stores, question):
     """The query plan, one line per step. The reader answers the question too, so that it is one that is asked."""
     look = sqlite3.connect(stores.database)
+    look.create_function(*SQL_FUNCTION)
     steps = [row[3] for row in look.execute(f"EXPLAIN QUERY PLAN {question.sql}", question.values)]
     look.close()
     assert steps
@@ -54,6 +56,7 @@ LOOKUPS = {
     "by parent": (contexts(parent=3), "record_by_parent"),
     "by brought parent": (contexts(parent="e-3"), "record_by_parent"),
     "by name": (contexts(event_name="start"), "record_by_name"),
+    "by pattern, in pieces": (contexts(event_name="st*", limit=3, after=5), "SEARCH r USING INTEGER PRIMARY KEY"),
     "newest": (contexts(limit=10, newest_first=True), ""),
 }
 
@@ -69,6 +72,16 @@ def test_every_look_up_goes_through_an_index(stores, filled, ask, index):
     assert any(index in step for step in steps), steps
     if "session" not in index:  # several records may hold one session; all others come in the index's order
         assert [step for step in steps if "TEMP B-TREE" in step] == []
+
+
+def test_a_pattern_s_names_are_found_in_the_index_and_their_contexts_by_name(stores, filled):
+    reader, store, _ = filled
+    question = questions.contexts(Query(event_name="st*"), store.store_id)
+    steps = plan_of(stores, question)
+
+    assert reader.ask(question)
+    assert any(step.startswith("SEARCH text") and "value>? AND value<?" in step for step in steps), steps
+    assert any("record_by_name" in step for step in steps), steps
 
 
 def test_by_time_only_the_stretches_that_have_such_times(stores, filled):
