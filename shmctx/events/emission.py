@@ -41,19 +41,22 @@ class Emission:
     enclosing: "Emission | None" = None
     depth = cancelling = 0
     outermost = True
+    event_name: str
+    scope: Scope
 
     def __init__(
         self,
-        owner: object,
         event_name: str,
         data: dict[str, Any] | None,
         scope: Scope,
         plan: Plan,
-        limit: float | None,
+        *,
         enclosing: "Emission | None",
+        limit: float | None,
+        owner: object,
     ) -> None:
-        """`owner`: whose shutdown ends it. `data`: clean of metadata, and nobody else's. `limit`: seconds that one
-        handler may take.
+        """`data`: clean of metadata, and nobody else's. `limit`: seconds that one handler may take. `owner`: whose
+        shutdown ends it.
         """
         self.owner = owner
         self.event_name = event_name

@@ -56,7 +56,7 @@ class Handler:
         if thread and self.is_async:
             raise InvalidField(f"{name} is a coroutine function; thread=True is for functions that block.")
         self.matches = [matcher(pattern) for pattern in self.patterns]
-        self._parameters = list(inspect.signature(function).parameters.values())
+        self._parameters = _parameters(function)
 
     def call(self, objects: Mapping[str, Any]) -> Call:
         """How to call the function, with the registered objects that there are now.
@@ -99,6 +99,13 @@ class Handler:
 
     def __repr__(self) -> str:
         return f"<Handler {self.name} of {', '.join(self.patterns)}>"
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except ValueError:  # a function written in C that does not tell: it gets the data
+        return [inspect.Parameter("data", inspect.Parameter.POSITIONAL_ONLY)]
 
 
 def _caller(function: Callable[..., Any], positional: list[Call], named: dict[str, Call]) -> Call:

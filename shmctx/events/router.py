@@ -11,14 +11,14 @@ from shmctx.errors import DepthExceeded, InvalidField, RouterClosed
 from shmctx.event import Event
 from shmctx.events import failing
 from shmctx.events.emission import Emission, current_emission
-from shmctx.events.handlers import Handler, Handlers, Plan, Priority
+from shmctx.events.handlers import Handler, Handlers, Priority
 from shmctx.events.lifecycle import Lifecycle
 from shmctx.events.metadata import METADATA, separated
 from shmctx.events.middleware import Middleware, Run, through
 from shmctx.events.names import ERROR_EVENT
 from shmctx.events.registry import Registry
 from shmctx.events.results import Results
-from shmctx.events.templates import Template, Validator
+from shmctx.events.templates import Template, Validator, check
 from shmctx.events.waiting import Waiters, Where
 from shmctx.store import Store
 
@@ -157,7 +157,7 @@ class EventRouter(AbstractAsyncContextManager["EventRouter"]):
         if data is not None:
             data, fields = self._clean(data, fields)
         if plan.templates:
-            self._check(plan, event_name, data or {})
+            check(plan.templates, event_name, data or {})
         enclosing = current_emission()
         if enclosing is not None and enclosing.depth + 1 >= self._max_depth and event_name != ERROR_EVENT:
             raise DepthExceeded(
@@ -168,7 +168,9 @@ class EventRouter(AbstractAsyncContextManager["EventRouter"]):
             scope = self.store.enter(event_name, data, **fields)
         except InvalidField as error:
             raise self.registry.explained(error, data) from None
-        emission = Emission(self._life, event_name, data, scope, plan, self._handler_timeout, enclosing)
+        emission = Emission(
+            event_name, data, scope, plan, enclosing=enclosing, limit=self._handler_timeout, owner=self._life
+        )
         if emission.outermost:
             self._running.add(emission)
         if self._waiters:
@@ -185,14 +187,7 @@ class EventRouter(AbstractAsyncContextManager["EventRouter"]):
         clean, found = separated(data)
         return clean, found | fields
 
-    @staticmethod
-    def _check(plan: Plan, event_name: str, data: Mapping[str, Any]) -> None:
-        for template in plan.templates:
-            template.check(event_name, data)
-
-    async def _emit(
-        self, run: Run, event_name: str, data: Mapping[str, Any] | None, fields: dict[str, Any]
-    ) -> Results:
+    async def _emit(self, run: Run, event_name: str, data: Mapping[str, Any] | None, fields: dict[str, Any]) -> Results:
         """Store an event, call its handlers, then store and tell what became of them."""
         emission = self._begin(event_name, data, fields)
         try:

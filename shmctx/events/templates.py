@@ -1,6 +1,6 @@
 """Templates: which fields the data of an event has, what they hold, and who checks them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -43,15 +43,11 @@ class Template:
         for name, kind in self._types.items():
             _check_type(pattern, name, kind)
 
-    def check(self, event_name: str, data: Mapping[str, Any]) -> None:
-        """Raise EventInvalid, with every problem listed, unless the data fits."""
-        problems = [f"{name} is missing" for name in self.required if name not in data]
-        for name, value in data.items():
-            problem = self._problem(name, value)
-            if problem:
-                problems.append(f"{name} {problem}")
-        if problems:
-            raise EventInvalid(f"{event_name}: {'; '.join(problems)}. Nothing was stored.", problems=tuple(problems))
+    def problems(self, data: Mapping[str, Any]) -> list[str]:
+        """Everything about the data that does not fit."""
+        missing = [f"{name} is missing" for name in self.required if name not in data]
+        wrong = ((name, self._problem(name, value)) for name, value in data.items())
+        return missing + [f"{name} {problem}" for name, problem in wrong if problem]
 
     def _problem(self, name: str, value: Any) -> str:
         if name in self._types:
@@ -69,6 +65,13 @@ class Template:
         except Exception as error:  # noqa: BLE001  (raising is how a validator refuses, by whatever error)
             return f"is refused: {message_of(error) or type(error).__name__}"
         return "is refused by its validator" if accepted is False else ""
+
+
+def check(templates: Iterable[Template], event_name: str, data: Mapping[str, Any]) -> None:
+    """Raise EventInvalid, with every problem listed, unless the data fits all templates."""
+    problems = tuple(dict.fromkeys(problem for template in templates for problem in template.problems(data)))
+    if problems:
+        raise EventInvalid(f"{event_name}: {'; '.join(problems)}. Nothing was stored.", problems=problems)
 
 
 def _check_type(pattern: str, name: str, kind: Any) -> None:

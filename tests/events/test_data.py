@@ -1,7 +1,7 @@
 """Event data: what is refused, and what of it is metadata."""
 
 import asyncio
-import datetime
+import datetime as dt
 import threading
 import types
 
@@ -26,7 +26,7 @@ RING.append(RING)
         ("text", "data is a dict, not str"),
         (3, "data is a dict, not int"),
         ({"a": Service()}, "data.a:"),
-        ({"items": [0, {"when": datetime.datetime.now(datetime.UTC)}]}, "data.items[1].when:"),
+        ({"items": [0, {"when": dt.datetime.now(dt.UTC)}]}, "data.items[1].when:"),
         ({"a": {"b": {1, 2}}}, "data.a.b:"),
         ({"a": float("nan")}, "data.a:"),
         ({"a": b"bytes"}, "data.a:"),

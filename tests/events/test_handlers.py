@@ -1,6 +1,7 @@
 """Registration: patterns, priorities, what a handler is called with, what it gives back."""
 
 import asyncio
+import contextvars
 import functools
 import threading
 from fnmatch import fnmatchcase
@@ -29,7 +30,7 @@ NAMES = st.text("ab:*?[]!-", max_size=6)
     ],
 )
 def test_patterns(router, pattern, matching, others):
-    router.on(pattern)(lambda data, event_name: event_name)
+    router.on(pattern)(lambda event_name: event_name)
     for name in matching:
         assert run(router.emit(name)) == [name]
     for name in others:
@@ -132,7 +133,7 @@ SERVICE = object()
         (lambda event: event, "event"),
         (lambda event_name: event_name, "name"),
         (lambda data, retries=3: (data, retries), "data 3"),
-        (lambda data, retries=3, context=None: (data, context), "data context"),
+        (lambda data, retries=3, context=None: (data, retries, context), "data 3 context"),
         (lambda *both: both, "data context"),
         (lambda data, *others: (data, others), "data ()"),
         (lambda data, **others: (data, others), "data {}"),
@@ -181,13 +182,19 @@ def test_methods_and_callable_objects_are_handlers(router):
     assert run(router.emit("x", {"a": 1})) == [("method", {"a": 1}), ("coroutine", {"a": 1}), ("object", {"a": 1})]
 
 
-def test_a_function_that_returns_an_awaitable_is_awaited(router):
-    async def coroutine():
-        await asyncio.sleep(0)
-        return 1, shmctx.current().event_name
+def test_a_function_that_hides_its_signature_gets_the_data(router):
+    """ContextVar.get takes a default."""
+    router.on("x")(contextvars.ContextVar("unset").get)
+    assert run(router.emit("x", {"a": 1})) == [{"a": 1}]
 
-    router.on("x")(lambda: coroutine())
-    assert run(router.emit("x")) == [(1, "x")]
+
+def test_a_function_that_returns_an_awaitable_is_awaited(router):
+    async def coroutine(n):
+        await asyncio.sleep(0)
+        return n, shmctx.current().event_name
+
+    router.on("x")(lambda data: coroutine(data["n"]))
+    assert run(router.emit("x", {"n": 1})) == [(1, "x")]
 
 
 def test_a_thread_handler_runs_elsewhere_with_the_context(store, router):
