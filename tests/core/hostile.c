@@ -75,7 +75,7 @@ static void judge_way(uint64_t position, bool at_once) {
     shx_status status = at_once ? shx_fetch(&s.ring, position, &view, payload, SHX_MAX_PAYLOAD)
                                 : shx_look(&s.ring, position, &view);
     if (!at_once && status == SHX_OK) status = shx_copy(&s.ring, &view, payload);
-    if (status == SHX_MISS) seen.missed++;
+    if (status == SHX_MISS || status == SHX_ERASED) seen.missed++;
     else if (status == SHX_DAMAGED) seen.damaged++;
     else if (status != SHX_OK) FAIL("read of %lu: status %d", position, status);
     if (status != SHX_OK || view.kind == SHX_PADDING) return;

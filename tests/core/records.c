@@ -122,6 +122,54 @@ static void damage_is_noticed_and_passed_over(void) {
     segment_free(&s);
 }
 
+static void what_is_erased_is_a_miss_and_its_space_is_passed_over(void) {
+    segment s;
+    shx_view view;
+    segment_make(&s, 64, 1, 1);
+    const uint32_t sizes[] = {0, 1, 8, 63, 64, 300};
+    for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        shx_set_drained(&s.ring, head_of(&s));
+        uint64_t before = put(&s, 1, 20), position = put(&s, 2, sizes[i]), after = put(&s, 3, 20);
+        for (unsigned time = 0; time < 2; time++) { /* again changes nothing */
+            REQUIRE(shx_erase(&s.ring, position, NULL) == SHX_OK);
+            REQUIRE(shx_look(&s.ring, position, &view) == SHX_OK && view.granules == after - position);
+            REQUIRE(shx_copy(&s.ring, &view, copied) == SHX_ERASED);
+            REQUIRE(shx_fetch(&s.ring, position, &view, copied, 300) == SHX_ERASED);
+        }
+        for (uint64_t word = 0; word < (after - position - 1) * SHX_WORDS; word++)
+            REQUIRE(!atomic_load((_Atomic uint64_t *)(shx_slot(&s.ring, position) + 1) + word));
+        REQUIRE(reads(&s, before, 1, 20) && reads(&s, after, 3, 20));
+        REQUIRE(shx_resync(&s.ring, position, copied) == position && shx_last_end(&s.ring, copied) == head_of(&s));
+    }
+    uint64_t newest = head_of(&s);
+    put(&s, 4, 100);
+    REQUIRE(shx_erase(&s.ring, newest, NULL) == SHX_OK && shx_last_end(&s.ring, copied) == head_of(&s));
+    REQUIRE(shx_erase(&s.ring, newest + 1, NULL) == SHX_MISS && shx_erase(&s.ring, head_of(&s), NULL) == SHX_MISS);
+    segment_free(&s);
+}
+
+static void erasing_spares_what_it_cannot_tell(void) {
+    segment s;
+    shx_view view;
+    segment_make(&s, 64, 1, 1);
+    uint64_t first = put(&s, 1, 100), second = put(&s, 2, 100);
+    _Atomic uint64_t *size_crc = &shx_slot(&s.ring, first)->size_crc;
+    uint64_t was = atomic_load(size_crc);
+    atomic_store(size_crc, was + 128); /* damaged: its size reaches into the second */
+    REQUIRE(shx_erase(&s.ring, first, NULL) == SHX_DAMAGED && reads(&s, second, 2, 100));
+    atomic_store(size_crc, was);
+    REQUIRE(reads(&s, first, 1, 100));
+    segment_attach(&s, false);
+    REQUIRE(shx_erase(&s.ring, first, NULL) == SHX_INVALID && reads(&s, first, 1, 100));
+    segment_attach(&s, true);
+    REQUIRE(shx_seal(&s.ring, NULL) == SHX_OK && shx_erase(&s.ring, first, NULL) == SHX_OK);
+    REQUIRE(shx_look(&s.ring, first, &view) == SHX_OK && shx_copy(&s.ring, &view, copied) == SHX_ERASED);
+    atomic_fetch_or(&s.ring.control->state, SHX_POISONED);
+    REQUIRE(shx_erase(&s.ring, second, NULL) == SHX_OK && !reads(&s, second, 2, 100));
+    REQUIRE(shx_lock_holder(&s.ring) == 0);
+    segment_free(&s);
+}
+
 static void the_newest_record_is_found_without_the_control_words(void) {
     segment s;
     segment_make(&s, 64, 1, 1);
@@ -212,6 +260,21 @@ static void walks_find_each_record_by_each_key_newest_first(void) {
     segment_free(&s);
 }
 
+static void what_hangs_on_an_erased_record_is_still_found(void) {
+    segment s;
+    uint64_t at[3], found[64];
+    segment_make(&s, 64, 1, 1);
+    for (uint64_t n = 0; n < 3; n++) {
+        shx_draft draft = draft_of(n, 20);
+        draft.links = 1u << SHX_AGENT;
+        draft.tag[SHX_AGENT] = 77;
+        REQUIRE(shx_append(&s.ring, &draft, NULL, &at[n]) == SHX_OK);
+    }
+    REQUIRE(shx_erase(&s.ring, at[1], NULL) == SHX_OK);
+    REQUIRE(walk(&s, false, 77, found) == 3 && found[2] == at[0]);
+    segment_free(&s);
+}
+
 static void an_annotation_marks_its_target_and_nothing_else_changes(void) {
     segment s;
     shx_view view;
@@ -284,6 +347,9 @@ static const unit units[] = {
     UNIT(what_cannot_fit_or_is_no_record_is_refused),
     UNIT(what_is_not_there_is_a_miss),
     UNIT(damage_is_noticed_and_passed_over),
+    UNIT(what_is_erased_is_a_miss_and_its_space_is_passed_over),
+    UNIT(what_hangs_on_an_erased_record_is_still_found),
+    UNIT(erasing_spares_what_it_cannot_tell),
     UNIT(the_newest_record_is_found_without_the_control_words),
     UNIT(a_sealed_or_poisoned_segment_takes_no_appends),
     UNIT(contradicting_control_words_poison),

@@ -251,6 +251,10 @@ static bool scan_step(RingObject *self, scan_state *state) {
     PyObject *payload = NULL;
     if (status == SHX_OK) payload = take_payload(self, &view, &status);
     if (!payload && PyErr_Occurred()) return false;
+    if (status == SHX_ERASED) {
+        state->position += view.granules;
+        return true;
+    }
     if (status == SHX_OK) {
         state->position += view.granules;
         if (view.kind == SHX_PADDING) {

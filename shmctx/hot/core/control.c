@@ -16,6 +16,13 @@ static uint64_t seconds_to_ns(double seconds) {
     return seconds <= 0 ? 0 : seconds > 1e9 ? UINT64_C(1000000000000000000) : (uint64_t)(seconds * 1e9);
 }
 
+static struct timespec deadline_after(uint64_t wait_ns) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t end = (uint64_t)now.tv_nsec + wait_ns;
+    return (struct timespec){now.tv_sec + (time_t)(end / 1000000000u), (long)(end % 1000000000u)};
+}
+
 static bool may_write(PyObject *self) {
     if (ring_of(self)->writable) return true;
     raise_status(SHX_INVALID, (RingObject *)self);
@@ -60,6 +67,20 @@ PyObject *control_set_drained(PyObject *self, PyObject *position) {
 }
 
 PyObject *control_set_tail(PyObject *self, PyObject *position) { return move_position(self, position, shx_set_tail); }
+
+/* erase(position) -> whether a record is there, which is without its payload now. */
+PyObject *control_erase(PyObject *object, PyObject *position) {
+    RingObject *self = (RingObject *)object;
+    unsigned long long number = PyLong_AsUnsignedLongLong(position);
+    if (PyErr_Occurred() || !may_write(object)) return NULL;
+    struct timespec deadline = deadline_after(self->lock_limit_ns);
+    shx_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = shx_erase(&self->ring, number, &deadline);
+    Py_END_ALLOW_THREADS
+    if (status == SHX_BUSY || status == SHX_STALLED) return raise_status(status, self);
+    return PyBool_FromLong(status == SHX_OK);
+}
 
 PyObject *control_place_end(PyObject *self, PyObject *none) {
     (void)none;
@@ -124,9 +145,7 @@ PyObject *control_urgent(PyObject *self, PyObject *none) {
 PyObject *control_seal(PyObject *self, PyObject *timeout) {
     double seconds = PyFloat_AsDouble(timeout);
     if (PyErr_Occurred()) return NULL;
-    struct timespec deadline;
-    clock_gettime(CLOCK_MONOTONIC, &deadline);
-    deadline.tv_sec += (time_t)(seconds < 1 ? 1 : seconds);
+    struct timespec deadline = deadline_after(seconds_to_ns(seconds < 1 ? 1 : seconds));
     shx_status status;
     Py_BEGIN_ALLOW_THREADS
     status = shx_seal(ring_of(self), &deadline);

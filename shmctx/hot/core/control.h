@@ -9,6 +9,7 @@ PyObject *control_positions(PyObject *self, PyObject *none);
 PyObject *control_live(PyObject *self, PyObject *position);
 PyObject *control_set_drained(PyObject *self, PyObject *position);
 PyObject *control_set_tail(PyObject *self, PyObject *position);
+PyObject *control_erase(PyObject *self, PyObject *position);
 PyObject *control_place_end(PyObject *self, PyObject *none);
 PyObject *control_settle(PyObject *self, PyObject *none);
 PyObject *control_wait_head(PyObject *self, PyObject *args);
@@ -36,6 +37,7 @@ PyObject *control_counters(PyObject *self, PyObject *none);
     {"live", control_live, METH_O, NULL},                            \
     {"set_drained", control_set_drained, METH_O, NULL},              \
     {"set_tail", control_set_tail, METH_O, NULL},                    \
+    {"erase", control_erase, METH_O, NULL},                          \
     {"place_end", control_place_end, METH_NOARGS, NULL},             \
     {"settle", control_settle, METH_NOARGS, NULL},                   \
     {"wait_head", control_wait_head, METH_VARARGS, NULL},            \

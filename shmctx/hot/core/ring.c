@@ -25,6 +25,11 @@ static uint32_t seal_crc(uint32_t crc, uint64_t time_ns, uint32_t size, uint64_t
     return shx_crc_word(crc, stamp) ^ SHX_CRC_START;
 }
 
+/* The checksum of a record that was erased: of its header alone, from a start that no payload begins with. */
+static uint32_t erased_crc(uint64_t time_ns, uint32_t size, uint64_t stamp) {
+    return seal_crc(~SHX_CRC_START, time_ns, size, stamp & ~SHX_ANNOTATED);
+}
+
 /* ---- writing: everything here runs under the lock ---- */
 
 static void write_payload(shx_record *record, const unsigned char *payload, uint32_t size) {
@@ -319,13 +324,29 @@ static inline bool copy_checked(const shx_ring *ring, const shx_view *view, void
     return seal_crc(crc, view->time_ns, size, stamp) == view->crc;
 }
 
+/* Whether the header at the view's slot is that of an erased record. */
+static bool is_erased(const shx_ring *ring, const shx_view *view) {
+    uint64_t size_crc = load(&shx_slot(ring, view->position)->size_crc);
+    uint64_t stamp = view->position | (uint64_t)view->kind << SHX_POSITION_BITS;
+    return view->kind != SHX_PADDING && (uint32_t)size_crc == view->size &&
+           size_crc >> 32 == erased_crc(view->time_ns, view->size, stamp);
+}
+
+/* Why a copy does not fit its checksum. After the fence that follows a copy: bytes from an eraser show its checksum. */
+static shx_status unfit(const shx_ring *ring, const shx_view *view) {
+    if (is_erased(ring, view)) return SHX_ERASED;
+    /* Acquire fence: as in shx_copy; the checksum just read may be a newer record's. */
+    atomic_thread_fence(ACQUIRE);
+    return shx_live(ring, view->position) ? SHX_DAMAGED : SHX_MISS;
+}
+
 shx_status shx_copy(const shx_ring *ring, const shx_view *view, void *payload) {
     bool whole = copy_checked(ring, view, payload);
     /* Acquire fence: pairs with the release fence in claim. If any word came from a newer record, the load of
      * `reserved` in shx_live sees that record's claim and the copy is thrown away. */
     atomic_thread_fence(ACQUIRE);
     if (!shx_live(ring, view->position)) return SHX_MISS;
-    return whole ? SHX_OK : SHX_DAMAGED;
+    return whole ? SHX_OK : unfit(ring, view);
 }
 
 shx_status shx_fetch(const shx_ring *ring, uint64_t position, shx_view *view, void *payload, uint32_t room) {
@@ -344,7 +365,7 @@ shx_status shx_fetch(const shx_ring *ring, uint64_t position, shx_view *view, vo
     /* Acquire fence: as in shx_copy. Nothing above needed the record to be live: a slot is always inside the map. */
     atomic_thread_fence(ACQUIRE);
     if (!shx_live(ring, position)) return SHX_MISS;
-    return whole ? SHX_OK : SHX_DAMAGED;
+    return whole ? SHX_OK : unfit(ring, view);
 }
 
 uint64_t shx_last_end(const shx_ring *ring, void *scratch) {
@@ -358,7 +379,7 @@ uint64_t shx_last_end(const shx_ring *ring, void *scratch) {
         if (position < SHX_FIRST_POSITION || (position & (ring->capacity - 1)) != slot || position < end) continue;
         if (position >= ring->gap_start && position < ring->base) continue;
         if (!parse(ring, record, position, stamp, &view)) continue;
-        if (copy_checked(ring, &view, scratch)) end = position + view.granules;
+        if (is_erased(ring, &view) || copy_checked(ring, &view, scratch)) end = position + view.granules;
         else bytes_left -= view.size < bytes_left ? view.size : bytes_left;
     }
     return end;
@@ -376,10 +397,52 @@ uint64_t shx_resync(const shx_ring *ring, uint64_t position, void *scratch) {
     for (uint64_t tries = 2 * ring->capacity; tries && bytes_left && position < head; tries--) {
         shx_view view;
         if (shx_look(ring, position, &view) == SHX_OK) {
-            if (shx_copy(ring, &view, scratch) == SHX_OK) return position;
+            shx_status status = shx_copy(ring, &view, scratch);
+            if (status == SHX_OK || status == SHX_ERASED) return position;
             bytes_left -= view.size < bytes_left ? view.size : bytes_left;
         }
         position = shx_after(ring, position + 1);
     }
     return head;
+}
+
+/* ---- erasing ---- */
+
+/* Whether the payload where it lies fits the checksum; its last word is filled with zeroes, as the checksum's is. */
+static bool fits(const shx_ring *ring, const shx_view *view) {
+    const _Atomic uint64_t *words = (const _Atomic uint64_t *)(shx_slot(ring, view->position) + 1);
+    uint32_t crc = SHX_CRC_START;
+    for (uint64_t left = view->size; left; left -= left < sizeof(uint64_t) ? left : sizeof(uint64_t))
+        crc = shx_crc_word(crc, load(words++));
+    uint64_t stamp = view->position | (uint64_t)view->kind << SHX_POSITION_BITS;
+    crc = seal_crc(crc, view->time_ns, view->size, stamp);
+    return crc == view->crc;
+}
+
+/* Under the lock, or in a segment that takes no appends: nobody reuses the slot meanwhile. */
+static shx_status erase(const shx_ring *ring, uint64_t position) {
+    shx_view view;
+    shx_status status = shx_look(ring, position, &view);
+    if (status != SHX_OK) return status;
+    if (view.kind == SHX_PADDING) return SHX_MISS;
+    /* A damaged size would take the neighbours too. */
+    if (!is_erased(ring, &view) && !fits(ring, &view)) return SHX_DAMAGED;
+    shx_record *record = shx_slot(ring, position);
+    /* One store, so it is erased or it is not, wherever the eraser dies. */
+    uint32_t crc = erased_crc(view.time_ns, view.size, load(&record->stamp));
+    store(&record->size_crc, view.size | (uint64_t)crc << 32);
+    /* Pairs with the acquire fence in shx_copy: who saw one of the zeroes sees the checksum in `unfit`. */
+    atomic_thread_fence(RELEASE);
+    _Atomic uint64_t *words = (_Atomic uint64_t *)(record + 1);
+    for (uint64_t i = 0; i < (view.granules - 1) * SHX_WORDS; i++) store(words + i, 0);
+    return SHX_OK;
+}
+
+shx_status shx_erase(shx_ring *ring, uint64_t position, const struct timespec *deadline) {
+    if (!ring->writable) return SHX_INVALID;
+    shx_status lock = shx_lock_enter(ring, deadline);
+    if (lock == SHX_BUSY || lock == SHX_STALLED) return lock;
+    shx_status status = erase(ring, position);
+    if (lock == SHX_OK) shx_lock_leave(ring); /* else it is sealed or poisoned */
+    return status;
 }

@@ -23,6 +23,7 @@ typedef enum {
     SHX_OK = 0,
     SHX_MISS,     /* not in the ring: never written, overwritten, aged out, or no record starts there */
     SHX_DAMAGED,  /* in the ring, but its size or checksum is wrong */
+    SHX_ERASED,   /* a record was here whose payload is gone on purpose; its space is still to be passed over */
     SHX_FULL,     /* no space before `drained + capacity` */
     SHX_TOO_LARGE,
     SHX_BUSY,     /* the lock was not free within the spin */
@@ -127,6 +128,10 @@ shx_status shx_walk_next(const shx_ring *ring, shx_walk *walk, uint64_t *positio
 /* The leader's stores. Positions only grow: a smaller one is ignored. */
 void shx_set_drained(shx_ring *ring, uint64_t position);
 void shx_set_tail(shx_ring *ring, uint64_t position);
+/* Zero a record's payload, so that every reader takes it for a miss. Its links stay, because older records hang on
+ * them. A death within leaves an erased record some of whose bytes are still there: call it again, as often as you like.
+ * SHX_OK also if it was erased before; SHX_MISS where no record of that position is. */
+shx_status shx_erase(shx_ring *ring, uint64_t position, const struct timespec *deadline);
 /* Close this generation to appends; takes the lock so that every append before it is committed. */
 shx_status shx_seal(shx_ring *ring, const struct timespec *deadline);
 
