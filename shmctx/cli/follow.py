@@ -15,7 +15,7 @@ from shmctx.errors import ColdError, RecordDamaged
 from shmctx.hot._core import CONTEXT, FIRST_POSITION, Ring
 from shmctx.refs import make_ref
 
-_LOOK_AROUND = 1.0  # seconds between looks at the segment's name and at whoever reads our output
+_LOOK_AROUND = 1.0  # seconds without a context between looks at whoever reads our output
 _RECORDS, _BYTES = 1024, 4 << 20  # of one scan, at most
 _GRANULES_PER_CONTEXT = 4  # the first guess; the walk goes further back if it was too low
 
@@ -49,9 +49,8 @@ def tail(out: Output, name: str, lines: int, follow: bool) -> None:
             for context in first:
                 line(context)
             out.flush()
-            for batch in following(found, head):
-                for context in _contexts(found, batch):
-                    line(context)
+            for context in following(found, head):
+                line(context)
                 out.flush()
 
 
@@ -100,21 +99,14 @@ def _scan(ring: Ring, start: int, head: int) -> Iterator[tuple[int, int]]:
         yield from ((record[0], record[1]) for record in records)
 
 
-def following(found: View, position: int) -> Iterator[list[int]]:
-    """Positions of the contexts from `position` on, in batches, as they are put; over generations, without end."""
-    attachment = found.attachment
-    while True:
-        ring = attachment.ring
-        reserved, head, _, _ = ring.positions()
-        if position < head:
-            if reserved - position > ring.header()["capacity"]:
-                complain("Some contexts aged out of the ring before they could be shown.", "shmctx query --since 1m")
-            position, records, _ = ring.scan(position, head, _RECORDS, _BYTES)
-            yield [record[0] for record in records if record[1] == CONTEXT]
-        elif not ring.wait_head(head, _LOOK_AROUND):
+def following(found: View, position: int) -> Iterator[Context]:
+    """The contexts from `position` on, as they are put; without end, unless nobody reads our output any more."""
+    with found.store.follow(since=position, timeout=_LOOK_AROUND) as follower:
+        while True:
+            for event in follower:
+                yield event.context
             if _nobody_reads():
                 raise BrokenPipeError
-            attachment.refresh()
 
 
 def _nobody_reads() -> bool:
