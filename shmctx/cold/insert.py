@@ -24,6 +24,7 @@ Decoded = tuple[int, int, StoredEvent]
 ROWS_PER_STATEMENT = 64
 MAX_INTERNED = 200_000
 """Texts whose ids are remembered."""
+_LAST_NS = (1 << 63) - 1
 _json = msgspec.json.Encoder().encode
 
 
@@ -72,7 +73,7 @@ class Inserter:
             except (*NOT_DECODABLE, ValueError, TypeError) as error:
                 rejected.append((position, kind, str(error), payload))
         self._insert_contexts(events, tables, rejected)
-        self._insert_rows(rows.INSERT_PAYLOAD, large, records, rejected)
+        self._db.executemany(rows.INSERT_PAYLOAD, large)
         before = self._db.total_changes
         for sql, found in tables.items():
             self._insert_rows(sql, found, records, rejected)
@@ -141,7 +142,8 @@ class Inserter:
             first = position - position % rows.SPAN
             low, high = spans.get(first, (time_ns, time_ns))
             spans[first] = min(low, time_ns), max(high, time_ns)
-        self._db.executemany(rows.INSERT_SPAN, [(first, *span) for first, span in spans.items()])
+        limited = [(first, min(low, _LAST_NS), min(high, _LAST_NS)) for first, (low, high) in spans.items()]
+        self._db.executemany(rows.INSERT_SPAN, limited)
 
     def _note_uses(self, events: list[Decoded]) -> None:
         """Which events refer to which large fields."""

@@ -42,7 +42,7 @@ INSERT_ANNOTATION = "INSERT OR IGNORE INTO annotation VALUES (?, ?, ?, ?)"
 INSERT_QUARANTINE = "INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?)"
 INSERT_PAYLOAD = (
     "INSERT INTO payload (hash, position, data) VALUES (?, ?, ?) "
-    "ON CONFLICT (hash) DO UPDATE SET position = excluded.position"
+    "ON CONFLICT (hash) DO UPDATE SET position = max(position, excluded.position)"
 )
 INSERT_USE = "INSERT OR IGNORE INTO payload_use SELECT ?, id FROM payload WHERE hash = ?"
 INSERT_SPAN = (
