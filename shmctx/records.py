@@ -3,6 +3,7 @@
 import math
 import re
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -191,6 +192,15 @@ decode_annotation = msgspec.msgpack.Decoder(Annotation).decode
 def encode_annotation(target: int, fields: dict[str, Any]) -> bytes:
     """An annotation's payload."""
     return encode_fields((target, fields))
+
+
+def says_error(fields: Mapping[str, Any] | None) -> bool:
+    """Whether fields of a context or of an annotation say that something went wrong."""
+    if not fields:
+        return False
+    error = fields.get("error")
+    texts = fields.get("error_type"), fields.get("error_message")
+    return (error is not None and error is not False) or any(isinstance(text, str) for text in texts)
 
 
 def annotated(context: Context, fields: dict[str, Any]) -> Context:

@@ -38,7 +38,7 @@ INSERT_PLAIN = (
     f"VALUES ({', '.join('?' * PLAIN_COLUMNS)})"
 )
 INSERT_SESSION = "INSERT OR IGNORE INTO session VALUES (?, ?, ?, ?, ?, ?)"
-INSERT_ANNOTATION = "INSERT OR IGNORE INTO annotation VALUES (?, ?, ?, ?)"
+INSERT_ANNOTATION = "INSERT OR IGNORE INTO annotation VALUES (?, ?, ?, ?, ?)"
 INSERT_QUARANTINE = "INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?)"
 INSERT_PAYLOAD = (
     "INSERT INTO payload (hash, position, data) VALUES (?, ?, ?) "
@@ -146,7 +146,8 @@ def session_row(position: int, payload: bytes) -> Row:
 def annotation_row(position: int, time_ns: int, payload: bytes) -> Row:
     """The row of an annotation."""
     annotation = records.decode_annotation(payload)
-    return (position, annotation.target, time_ns, _json(annotation.fields).decode())
+    error = 1 if records.says_error(annotation.fields) else None
+    return (position, annotation.target, time_ns, _json(annotation.fields).decode(), error)
 
 
 def session_from_row(row: Row) -> dict[str, Any]:

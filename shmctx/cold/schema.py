@@ -15,6 +15,9 @@ from shmctx.refs import make_ref
 MINIMUM_SQLITE = (3, 37, 0)
 """STRICT tables. Debian 12 has 3.40, Ubuntu 22.04 has 3.37."""
 
+RECORD_IN_ERROR = "(error_type IS NOT NULL OR error_message IS NOT NULL OR (error IS NOT NULL AND error <> 'false'))"
+"""Whether the fields that a context was put with say that something went wrong; as records.says_error."""
+
 MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE store (
@@ -137,6 +140,15 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (position, payload)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX payload_use_by_payload ON payload_use (payload);
+    """,
+    # Which contexts are in error, by their own fields or by an annotation.
+    f"""
+    ALTER TABLE annotation ADD COLUMN error INTEGER;
+    UPDATE annotation SET error = 1 WHERE
+        json_type(fields, '$.error_type') = 'text' OR json_type(fields, '$.error_message') = 'text'
+        OR json_type(fields, '$.error') NOT IN ('false', 'null');
+    CREATE INDEX annotation_by_error ON annotation (target) WHERE error IS NOT NULL;
+    CREATE INDEX record_by_error ON record (position) WHERE {RECORD_IN_ERROR};
     """,
 )
 
