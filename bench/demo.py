@@ -1,11 +1,12 @@
-"""The main job on real input: agents put, others read, everybody is killed, nothing is lost.
+"""The main job on real input: agents emit, others follow, everybody is killed, nothing is lost.
 
-`python -m bench.demo [--events FILE]` replays a log of a KSI event router. A daemon drains; three agents put the
-contexts, each its share, with their own ids; an optimizer resolves the refs while they are made. The daemon is killed
-with SIGKILL on the way and an agent takes over; in the middle of a burst everybody is killed. Then the segment is
-recovered, a fresh store is opened on the database alone, and every context is compared with its source.
+`python -m bench.demo [--events FILE]` replays a log of a KSI event router. A daemon drains; three agents emit the
+events, each its share, with their own ids, through an EventRouter that calls a handler for each; an optimizer follows
+them and resolves their refs while they are made. The daemon is killed with SIGKILL on the way and an agent takes over;
+in the middle of a burst everybody is killed. Then the segment is recovered, a fresh store is opened on the database
+alone, and every context, its data and its line in the event log are compared with their source.
 
-Exits 0 if nothing was lost and nothing differs, 1 otherwise.
+Exits 0 if nothing was lost, nothing differs and nothing is there twice, 1 otherwise.
 """
 
 import argparse
@@ -17,22 +18,22 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 import shmctx
 from bench.harness import ROOT, SAMPLE, call_ns, shown
 from bench.ledger import MATCH, Ledger
-from bench.replay import AGENTS, LIMIT, PACED_SHARE, source
-from bench.stage import MiB, Site, contexts_of
+from bench.replay import AGENTS, LIMIT, PACED_SHARE, agrees, numbered
+from bench.stage import Logged, MiB, Site, events_of
 from shmctx.drain.recover import Report, recover
+from shmctx.log.reader import LogReader
 
 KILL_DAEMON, KILL_ALL = 0.35, 0.85
 """When, in shares of the log that were put."""
 RING_SIZE = 32 * MiB
 
-Events = list[tuple[str, dict[str, Any]]]
+Events = list[Logged]
 
 
 class Failure(Exception):
@@ -102,6 +103,9 @@ class Verdict(msgspec.Struct):
     unacknowledged: int = 0
     """Contexts that are stored although their put had not returned yet when the process was killed."""
     twice: int = 0
+    lines: int = 0
+    misplaced: int = 0
+    """Lines too many or too few for a stored event, and lines that are not its own."""
     get_ns: float = 0.0
 
 
@@ -110,7 +114,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Agents, kills, a failover and a recovery on a real event log.")
     parser.add_argument("--events", type=Path, default=SAMPLE, metavar="FILE", help="event log, JSON lines, gzip")
     log = parser.parse_args().events
-    events = contexts_of(log)
+    events = events_of(log)
     print(f"{len(events):,} events of a KSI event router, replayed by {AGENTS + 2} processes\n")
     with Site() as site:
         ledger = Ledger(site.folder / "ledger", len(events))
@@ -146,9 +150,9 @@ def play(site: Site, log: Path, events: Events, ledger: Ledger) -> tuple[float, 
         cast.wait_until(lambda: (watcher.stats()["leader"] or {}).get("alive"), 0.01)
         for number in range(AGENTS):
             role = "agent" if number == AGENTS - 1 else "standby"
-            does = "puts a third of the contexts" + (", ready to lead" if role == "standby" else "")
+            does = "emits a third of the events" + (", ready to lead" if role == "standby" else "")
             cast.start(f"agent {number + 1}", does, role, site.name, log.absolute(), path, number)
-        cast.start("optimizer", "resolves the agents' refs", "optimizer", site.name, log.absolute(), path)
+        cast.start("optimizer", "follows the agents, resolves their refs", "optimizer", site.name, log.absolute(), path)
         cast.wait_until(lambda: ledger.all_ready(AGENTS + 1), 0.01)
         print()
         story = Story(ledger.start())
@@ -156,7 +160,7 @@ def play(site: Site, log: Path, events: Events, ledger: Ledger) -> tuple[float, 
         failover = kill_daemon(cast, watcher, ledger, story, int(KILL_DAEMON * len(events)))
         cast.wait_until(lambda: ledger.acknowledged() >= KILL_ALL * len(events), 0.0002)
         cast.kill(*(f"agent {number + 1}" for number in range(AGENTS)), "optimizer")
-        story.tell(f"kill -9 of everybody, in the middle of a burst: {ledger.acknowledged():,} contexts put")
+        story.tell(f"kill -9 of everybody, in the middle of a burst: {ledger.acknowledged():,} events emitted")
     return failover, story
 
 
@@ -165,7 +169,7 @@ def kill_daemon(cast: Cast, watcher: shmctx.Store, ledger: Ledger, story: Story,
     cast.wait_until(lambda: ledger.acknowledged() >= when, 0.001)
     start = time.perf_counter()
     cast.kill("daemon")
-    story.tell(f"kill -9 of the daemon, {ledger.acknowledged():,} contexts put")
+    story.tell(f"kill -9 of the daemon, {ledger.acknowledged():,} events emitted")
     watcher.flush(timeout=LIMIT)
     took = time.perf_counter() - start
     leader = watcher.stats()["leader"]["pid"]
@@ -182,28 +186,34 @@ def revive(site: Site, story: Story) -> Report:
 
 
 def compare(site: Site, events: Events, ledger: Ledger, story: Story) -> Verdict:
-    """Open a fresh store and hold every context against the log, field by field."""
+    """Open a fresh store and hold every event against the log, field by field."""
     verdict = Verdict()
-    expected = {wire["_event_id"]: source(name, wire) for name, wire in events}
-    refs = {wire["_event_id"]: ledger.ref(number) for number, (_, wire) in enumerate(events)}
-    handed_out = {event_id: ref for event_id, ref in refs.items() if ref}
+    numbers = numbered(events)
+    handed_out = {ref: number for number in range(len(events)) if (ref := ledger.ref(number))}
+    refs = list(handed_out)
     with shmctx.open(site.name, db=site.database, ring_size=RING_SIZE) as store:
         story.tell("a fresh store is open, filled from the database")
-        verdict.put = len(handed_out)
-        for event_id, ref in handed_out.items():
-            context = store.get(ref)
-            verdict.lost += context is None
-            verdict.mismatches += context is not None and context.to_dict() != expected[event_id]
-        stored = [store[ref] for ref in store]
-        verdict.twice = len(stored) - len({context.event_id for context in stored})
-        for context in stored:
-            if context.event_id not in handed_out:
-                verdict.unacknowledged += 1
-                verdict.mismatches += context.to_dict() != expected.get(context.event_id)
-        asked = random.Random(1).choices(list(handed_out.values()), k=50_000)
-        verdict.get_ns = call_ns(store.get, asked)
-        story.tell("every context compared with its source, field by field")
+        verdict.put = len(refs)
+        verdict.lost = sum(store.get(ref) is None for ref in refs)
+        stored = store.events(store)
+        for event in stored:
+            number = numbers.get(event.context.event_id)
+            verdict.unacknowledged += event.ref not in handed_out
+            same = number is not None and agrees(event.context, event.data, events[number])
+            verdict.mismatches += not same or handed_out.get(event.ref, number) != number
+        verdict.twice = len(stored) - len({event.context.event_id for event in stored})
+        verdict.lines, verdict.misplaced = compare_log(site, {event.ref: event.to_dict() for event in stored})
+        verdict.get_ns = call_ns(store.get, random.Random(1).choices(refs, k=50_000))
+        story.tell("every context, its data and its line in the log compared with their source, field by field")
     return verdict
+
+
+def compare_log(site: Site, stored: dict[str, dict[str, object]]) -> tuple[int, int]:
+    """How many lines the event log has, and how many of them are not exactly the one of a stored event."""
+    reader = LogReader(site.log)
+    lines = [msgspec.json.decode(line) for segment in reader.segments() for _, line in reader.scan(segment.number)]
+    own = {line["ref"] for line in lines if stored.get(line["ref"]) == line}
+    return len(lines), len(lines) - len(own) + len(stored) - len(own)
 
 
 def median(times: list[int]) -> str:
@@ -216,27 +226,32 @@ def summary(events: Events, ledger: Ledger, report: Report, verdict: Verdict, fa
     numbers = [number for number in range(len(events)) if ledger.ref(number)]
     read = [number for number in numbers if ledger.verdict(number)]
     wrong = sum(ledger.verdict(number) != MATCH for number in read)
+    wrong_in_handlers = sum(ledger.handler_verdict(number) != MATCH for number in numbers)
     paced = int(len(events) * PACED_SHARE)
     puts = [ledger.put_ns(number) for number in numbers if number >= paced]
     woken = [ledger.put_ns(number) for number in numbers if number < paced]
     gets = [ledger.read_ns(number) for number in read]
     in_flight = f"{verdict.unacknowledged} more were in flight, and are whole"
     lines = [
-        ("contexts put", f"{verdict.put:,}", in_flight if verdict.unacknowledged else ""),
+        ("events emitted", f"{verdict.put:,}", in_flight if verdict.unacknowledged else ""),
         ("recovered", f"{report.contexts:,}", "from the segment of the dead, with their sessions"),
         ("lost", f"{verdict.lost:,}", ""),
-        ("mismatches against the source", f"{verdict.mismatches:,}", ""),
+        ("mismatches against the source", f"{verdict.mismatches:,}", "in contexts and data"),
         ("stored twice", f"{verdict.twice:,}", ""),
-        ("resolved while they were made", f"{len(read):,}", f"by the optimizer; missing or different: {wrong}"),
-        ("put", median(puts), f"with ids, times and session of its own, in the burst; {median(woken)} after a sleep"),
+        ("lines in the event log", f"{verdict.lines:,}", "one for each stored event"),
+        ("lines missing, twice or wrong", f"{verdict.misplaced:,}", ""),
+        ("wrong in handlers", f"{wrong_in_handlers:,}", "context or data, of all that were emitted"),
+        ("followed while they were made", f"{len(read):,}", f"by the optimizer; missing, twice or different: {wrong}"),
+        ("emit", median(puts), f"ids of its own, one handler, the burst; {median(woken)} after a sleep"),
         ("get", shown([verdict.get_ns], "ns"), f"at random; {median(gets)} in the optimizer, beside all the others"),
         ("failover", shown([failover], "s"), "from SIGKILL to the commit of everything put before"),
     ]
     print()
     for name, value, remark in lines:
         print(f"  {name:<30} {value:>9}   {remark}".rstrip())
-    sound = not (verdict.lost or verdict.mismatches or verdict.twice or wrong)
-    print("\nNothing was lost." if sound else "\nSOMETHING WAS LOST OR DIFFERS.")
+    faults = verdict.lost + verdict.mismatches + verdict.twice + verdict.misplaced + wrong + wrong_in_handlers
+    sound = not faults
+    print("\nNothing was lost." if sound else "\nSOMETHING WAS LOST, DIFFERS OR IS THERE TWICE.")
     return sound
 
 

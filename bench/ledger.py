@@ -14,7 +14,8 @@ _START = struct.Struct("<q")  # when to begin, in monotonic ns; 0: not yet
 _READY = 16  # one byte for each process that is
 _HEADER = 64
 _PUT = struct.Struct("<20sI")  # the ref; ns that the put took
-_MARK, _READ_MARK, _READ = 24, 25, 28  # offsets in a slot; the reader's part is its own mark and the ns of the get
+# Offsets in a slot; the follower's part is its own mark and the ns of the get.
+_MARK, _READ_MARK, _HANDLED, _READ = 24, 25, 26, 28
 _NS = struct.Struct("<I")
 _SLOT = 32
 
@@ -72,6 +73,14 @@ class Ledger:
     def put_ns(self, event: int) -> int:
         """How long the put took."""
         return int(_PUT.unpack_from(self._map, _HEADER + event * _SLOT)[1])
+
+    def handled(self, event: int, verdict: int) -> None:
+        """A handler was called with the event: MATCH or MISMATCH."""
+        self._map[_HEADER + event * _SLOT + _HANDLED] = verdict
+
+    def handler_verdict(self, event: int) -> int:
+        """What the handler found; 0 if it was not called."""
+        return self._map[_HEADER + event * _SLOT + _HANDLED]
 
     # ---- reads by another process ----
 

@@ -1,5 +1,6 @@
 """The processes of the demo: `python -m bench.replay ROLE NAME ...`. Each ends when it is killed, or the demo is."""
 
+import asyncio
 import os
 import sys
 import time
@@ -8,17 +9,26 @@ from typing import Any
 
 import shmctx
 from bench.ledger import MATCH, MISMATCH, MISSING, Ledger
-from bench.stage import contexts_of
+from bench.stage import Logged, events_of
+from shmctx.events import EventRouter
 
 AGENTS = 3
 PACED_SECONDS, PACED_SHARE = 3.0, 0.7
 """The first part of the log is spread over this time; what follows is a burst, as fast as the agents can."""
 LIMIT = 30.0  # seconds; only a wait that hangs reaches it
+NOTES = {"_duration_ms", "_handlers"}
+"""What a router adds to the context of an event that was handled."""
 
 
-def source(event_name: str, wire: dict[str, Any]) -> dict[str, Any]:
-    """What to_dict() of an event's context must give."""
-    return {**wire, "_event_name": event_name}
+def agrees(context: shmctx.Context, data: object, event: Logged) -> bool:
+    """Whether a context and data are the log's, field by field."""
+    found = {name: value for name, value in context.to_dict().items() if name not in NOTES}
+    return found == {**event.context, "_event_name": event.name} and data == event.data
+
+
+def numbered(events: list[Logged]) -> dict[str, int]:
+    """Each event's number in the log, by its id."""
+    return {event.context["_event_id"]: number for number, event in enumerate(events)}
 
 
 def daemon(name: str, database: str) -> None:
@@ -27,45 +37,50 @@ def daemon(name: str, database: str) -> None:
         linger()
 
 
-def agent(name: str, log: str, path: str, number: int, *, standby: bool) -> None:
-    """Put every AGENTS-th context of the log, with its own ids."""
-    events = contexts_of(Path(log))
+async def agent(name: str, log: str, path: str, number: int, *, standby: bool) -> None:
+    """Emit every AGENTS-th event of the log, as it was logged: with its context inside."""
+    events = events_of(Path(log))
+    numbers = numbered(events)
     ledger = Ledger(Path(path), len(events))
     clock = time.perf_counter_ns
     with shmctx.attach(name, standby=standby) as store:
+        router = EventRouter(store)
+
+        @router.on("*")
+        async def check(data: dict[str, Any], context: shmctx.Context) -> None:
+            event = numbers[context.event_id]
+            same = agrees(context, data, events[event]) and shmctx.current() is context
+            ledger.handled(event, MATCH if same else MISMATCH)
+
         start = _begin(ledger, number)
         paced = int(len(events) * PACED_SHARE)
-        for event in range(number, len(events), AGENTS):
-            if event < paced:
-                _sleep_until(start + int(event / paced * PACED_SECONDS * 1e9))
-            event_name, wire = events[event]
+        for index in range(number, len(events), AGENTS):
+            if index < paced:
+                await _sleep_until(start + int(index / paced * PACED_SECONDS * 1e9))
+            event = events[index]
             before = clock()
-            ref = store.put(event_name, **wire)
-            ledger.acknowledge(event, ref, clock() - before)
+            results = await router.emit(event.name, {**event.data, "_ksi_context": event.context})
+            ledger.acknowledge(index, results.ref, clock() - before)
         linger()
 
 
-def optimizer(name: str, log: str, path: str, number: int) -> None:
-    """Resolve the refs of the agents as they appear, and compare each context with the log."""
-    events = contexts_of(Path(log))
+async def optimizer(name: str, log: str, path: str, number: int) -> None:
+    """Follow the agents' events, ask for the context of each, and compare both with the log."""
+    events = events_of(Path(log))
+    numbers = numbered(events)
     ledger = Ledger(Path(path), len(events))
     clock = time.perf_counter_ns
-    waiting = set(range(len(events)))
     with shmctx.attach(name) as store:
+        router = EventRouter(store)
         _begin(ledger, number)
-        parent = os.getppid()
-        while waiting and os.getppid() == parent:
-            found = [(event, ref) for event in sorted(waiting) if (ref := ledger.ref(event))]
-            for event, ref in found:
-                before = clock()
-                context = store.get(ref)
-                took = clock() - before
-                waiting.discard(event)
-                same = context is not None and context.to_dict() == source(*events[event])
-                ledger.resolved(event, MISSING if context is None else MATCH if same else MISMATCH, took)
-            if not found:
-                time.sleep(0.002)
-        linger()
+        async for event in router.follow(since="begin"):
+            before = clock()
+            context = store.get(event.ref)
+            took = clock() - before
+            index = numbers[event.context.event_id]
+            again = bool(ledger.verdict(index))
+            same = context is not None and agrees(context, event.data, events[index]) and not again
+            ledger.resolved(index, MISSING if context is None else MATCH if same else MISMATCH, took)
 
 
 def _begin(ledger: Ledger, number: int) -> int:
@@ -79,10 +94,10 @@ def _begin(ledger: Ledger, number: int) -> int:
     return start
 
 
-def _sleep_until(moment: int) -> None:
+async def _sleep_until(moment: int) -> None:
     left = moment - time.monotonic_ns()
     if left > 0:
-        time.sleep(left / 1e9)
+        await asyncio.sleep(left / 1e9)
 
 
 def linger() -> None:
@@ -98,10 +113,10 @@ def main(arguments: list[str]) -> None:
     if role == "daemon":
         daemon(name, rest[0])
     elif role == "optimizer":
-        optimizer(name, rest[0], rest[1], AGENTS)
+        asyncio.run(optimizer(name, rest[0], rest[1], AGENTS))
     else:
         number = int(rest[2])
-        agent(name, rest[0], rest[1], number, standby=role == "standby")
+        asyncio.run(agent(name, rest[0], rest[1], number, standby=role == "standby"))
 
 
 if __name__ == "__main__":

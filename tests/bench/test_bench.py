@@ -52,14 +52,24 @@ def figure(text, name):
 
 @pytest.mark.timeout(120)
 def test_the_demo_loses_nothing_and_leaves_nothing(run, tmp_path):
-    """A real log, a daemon and then everybody killed: all refs resolve, all contexts equal their sources."""
+    """A real log, a daemon and then everybody killed: all refs resolve; contexts, data and log equal their sources."""
     before = set(Path("/dev/shm").glob("shmctx.bench-*"))
 
     text = output(run("bench.demo"))
 
-    assert figure(text, "contexts put") > 4000
-    assert 0 < figure(text, "recovered") < figure(text, "contexts put")
-    assert [figure(text, name) for name in ("lost", "mismatches against the source", "stored twice")] == [0, 0, 0]
+    emitted = figure(text, "events emitted")
+    faults = (
+        "lost",
+        "mismatches against the source",
+        "stored twice",
+        "lines missing, twice or wrong",
+        "wrong in handlers",
+    )
+    assert emitted > 4000
+    assert 0 < figure(text, "recovered") < emitted
+    assert figure(text, "lines in the event log") >= emitted
+    assert 0 < figure(text, "followed while they were made") <= emitted
+    assert [figure(text, name) for name in faults] == [0] * len(faults)
     assert "kill -9 of the daemon" in text
     assert re.search(r"agent \d leads", text)
     assert set(Path("/dev/shm").glob("shmctx.bench-*")) <= before
@@ -84,3 +94,20 @@ def test_an_unknown_script_is_misuse(run):
 
     assert process.returncode == 2
     assert "no-such-question" in errors
+
+
+@pytest.mark.timeout(120)
+def test_an_event_takes_less_than_the_line_it_was(run):
+    """Measured on real files: every event has its line, and the line is leaner than the source's."""
+    rows = msgspec.json.decode(output(run("bench.disk", "--quick", "--json", "-")))["rows"]
+
+    assert [row["unit"] for row in rows] == ["bytes", "bytes"]
+    assert all(0 < row["samples"][0] < row["peer_samples"][0] for row in rows)
+
+
+@pytest.mark.timeout(120)
+def test_emitting_is_measured_beside_what_it_replaces(run):
+    rows = msgspec.json.decode(output(run("bench", "--quick", "--json", "-", "emit", "sustain")))["rows"]
+
+    assert len(rows) == 4
+    assert all(value > 0 for row in rows for value in row["samples"] + row["peer_samples"])
