@@ -22,15 +22,17 @@ def split(
 ) -> tuple[bytes, tuple[bytes, ...]]:
     """(encoded data, hashes of what was taken out). `keep(hash, JSON)` stores one field of `large_size` bytes or more.
 
-    `data` was encoded to `encoded` without error. Only the top level is looked at.
+    `data` was encoded to `encoded` without error. Only the top level is looked at. What looks as if it stood for a field
+    that was taken out is taken out itself, so that putting back gives what was put.
     """
     if len(encoded) < large_size:
         return encoded, ()
     lean: dict[str, Any] = {}
     hashes = []
     for name, value in data.items():
-        field = _encode(value) if name in large_fields else b""
-        if len(field) < large_size:
+        alike = _mark(value) is not None
+        field = _encode(value) if alike or name in large_fields else b""
+        if len(field) < large_size and not alike:
             lean[name] = value
             continue
         found = digest(field)
@@ -58,12 +60,18 @@ def restore(data: dict[str, Any], fields: Mapping[bytes, bytes]) -> dict[str, An
 
 
 def _restored(value: Any, fields: Mapping[bytes, bytes]) -> Any:
+    mark = _mark(value)
+    field = None if mark is None else fields.get(mark)
+    return value if field is None else _decode(field)
+
+
+def _mark(value: Any) -> bytes | None:
+    """The hash in what stands for a field, or looks like it."""
     mark = value.get(_MARK) if isinstance(value, dict) and len(value) == 2 else None
     try:
-        field = fields.get(bytes.fromhex(mark)) if isinstance(mark, str) else None
+        return bytes.fromhex(mark) if isinstance(mark, str) else None
     except ValueError:
-        return value
-    return value if field is None else _decode(field)
+        return None
 
 
 def refers(raw: bytes) -> bool:
