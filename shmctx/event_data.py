@@ -18,9 +18,9 @@ from shmctx.records import NOT_DECODABLE, StoredEvent, decode_event
 class EventData:
     """Finds the data of events for one store. Any thread may use it."""
 
-    def __init__(self, ring: Ring, database: Path) -> None:
+    def __init__(self, ring: Ring, database: Path, store_id: int) -> None:
         self._ring = ring
-        self._log = Logged(database)
+        self._log = Logged(database, store_id)
 
     def events(self, contexts: Sequence[Context]) -> Steps[list[Event]]:
         """The events of contexts, in their order, large fields in place: from the ring, otherwise from the log."""

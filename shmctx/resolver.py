@@ -45,7 +45,7 @@ class Resolver:
         self._ring = ring
         self._ask = reader.ask
         self._store_id = store_id
-        self.data = EventData(ring, reader.path)
+        self.data = EventData(ring, reader.path, store_id)
         self._sessions: OrderedDict[int, bytes] = OrderedDict()
         self._put_sessions: OrderedDict[Any, tuple[int, dict[str, Any]]] = OrderedDict()
 

@@ -47,8 +47,9 @@ decode_line = msgspec.json.Decoder(Line).decode
 class Logged:
     """Reads event data from the log of one database."""
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path, store_id: int) -> None:
         self._database = database
+        self._store_id = store_id
         self._reader: LogReader | None = None
 
     def data_at(self, positions: Sequence[int]) -> Steps[dict[int, bytes | None]]:
@@ -58,29 +59,36 @@ class Logged:
             places |= yield questions.log_places(positions[start : start + questions.CHUNK])
         if not places:
             return dict.fromkeys(positions)
-        reader = yield from self.reader()
-        order = list(places)
-        lines: list[bytes | None] = yield FileRead(lambda: reader.lines([places[position] for position in order]))
-        found = {position: _data(line, position) for position, line in zip(order, lines, strict=True)}
+        lines = yield from self._lines(list(places.values()))
+        found = {position: self._data(line, position) for position, line in zip(places, lines, strict=True)}
         return dict.fromkeys(positions) | found
 
-    def reader(self) -> Steps["LogReader"]:
-        """The reader of the log's files."""
+    def _lines(self, places: Sequence[tuple[int, int]]) -> Steps[list[bytes | None]]:
+        reader = yield from self.reader()
+        lines: list[bytes | None] = yield FileRead(lambda: reader.lines(places))
+        if None in lines:
+            moved = yield from self.reader(anew=True)
+            if moved is not reader:
+                lines = yield FileRead(lambda: moved.lines(places))
+        return lines
+
+    def reader(self, *, anew: bool = False) -> Steps["LogReader"]:
+        """The reader of the log's files; `anew`: look whether the directory is another one by now."""
         from shmctx.log.reader import LogReader  # neither zstd nor files are needed by `import shmctx`
 
-        if self._reader is None:
-            directory: str | None = yield questions.log_directory()
-            self._reader = LogReader(directory_of(self._database, directory))
+        if self._reader is None or anew:
+            named: str | None = yield questions.log_directory()
+            directory = directory_of(self._database, named)
+            if self._reader is None or self._reader.directory != directory:
+                self._reader = LogReader(directory)
         return self._reader
 
-
-def _data(line: bytes | None, position: int) -> bytes | None:
-    """The data of a line, if it is this event's: files can be damaged or exchanged."""
-    if line is None:
-        return None
-    try:
-        decoded = decode_line(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
-    parsed = parse_ref(decoded.ref)
-    return bytes(decoded.data) if parsed is not None and parsed[1] == position else None
+    def _data(self, line: bytes | None, position: int) -> bytes | None:
+        """The data of a line, if it is this event's: files can be damaged or exchanged."""
+        if line is None:
+            return None
+        try:
+            decoded = decode_line(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return None
+        return bytes(decoded.data) if parse_ref(decoded.ref) == (self._store_id, position) else None
