@@ -86,7 +86,9 @@ class Leader:
         self._writer = writer
         announce(segment.ring, self._cursor.epoch)
         segment.ring.set_drained(self._cursor.position)
-        segment.ring.note_drain(0, self._lost())  # the database can be written: whatever went wrong before is over
+        lost = self._lost()
+        if lost or segment.ring.positions()[1] <= self._cursor.position:  # else the next batch says what is over
+            segment.ring.note_drain(0, lost)
 
     def _check_elected(self) -> None:
         if not self._election.holds():
