@@ -58,7 +58,7 @@ def encode_data(data: object) -> bytes:
         if not isinstance(data, Mapping):
             raise InvalidField(f"data is a dict, not {type(data).__name__}. Nothing was stored.")
         data = dict(data)
-    if not _is_plain(data, records.MAX_DEPTH_OF_VALUES):
+    if not _is_plain(data, records.MAX_DEPTH_OF_VALUES - 1):
         records.check_value(data, "data")
     try:
         return _encode(data)

@@ -4,6 +4,7 @@ import math
 import re
 import uuid
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
 import msgspec
@@ -212,19 +213,22 @@ def check_value(value: Any, path: str, level: int = 0) -> None:
     """Raise InvalidField, naming the path, for what JSON or msgpack cannot hold."""
     if value is None or isinstance(value, bool):
         return
-    if isinstance(value, str):
+    kind = type(value)
+    if kind is str:
         if not value.isascii():
             check_text(value, path)
-    elif isinstance(value, int):
+    elif kind is int:
         if value not in _INTEGERS:
             raise InvalidField(f"{path}: {value} does not fit 64 bits. Nothing was stored.")
-    elif isinstance(value, float):
+    elif kind is float:
         if not math.isfinite(value):
             raise InvalidField(f"{path}: {value} has no form in JSON. Nothing was stored.")
     elif isinstance(value, dict | list | tuple) and level < MAX_DEPTH_OF_VALUES:
         _check_items(value, path, level)
+    elif isinstance(value, Enum):
+        check_value(value.value, path, level)
     else:
-        reason = "is nested too deeply" if isinstance(value, dict | list | tuple) else f"is a {type(value).__name__}"
+        reason = "is nested too deeply" if isinstance(value, dict | list | tuple) else f"is a {kind.__name__}"
         raise InvalidField(
             f"{path}: the value {reason}, which cannot be stored. Nothing was stored.",
             hint="Use None, bool, int, float, str, list and dict.",
@@ -239,7 +243,7 @@ def _check_items(value: dict[Any, Any] | list[Any] | tuple[Any, ...], path: str,
     for key, item in value.items():
         if not isinstance(key, str):
             raise InvalidField(f"{path}: the key {key!r} is no text. Nothing was stored.")
-        check_value(key, path, level + 1)
+        check_text(key, path)
         check_value(item, f"{path}.{key}", level + 1)
 
 
