@@ -187,7 +187,8 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
     for number in range(version, VERSION):
         connection.executescript(f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
     row = connection.execute("SELECT store_id FROM store").fetchone()
-    if row is not None and version < VERSION:
+    shown = connection.execute("SELECT 1 FROM sqlite_schema WHERE type = 'view' AND name = 'context'").fetchone()
+    if row is not None and (version < VERSION or not shown):  # a migration may have ended before this
         create_view(connection, row[0])
 
 
