@@ -47,7 +47,7 @@ class Emission:
     def __init__(
         self,
         event_name: str,
-        data: dict[str, Any] | None,
+        data: dict[str, Any],
         scope: Scope,
         plan: Plan,
         *,
@@ -60,8 +60,7 @@ class Emission:
         """
         self.owner = owner
         self.event_name = event_name
-        self.has_data = data is not None
-        self.data: dict[str, Any] = {} if data is None else data
+        self.data = data
         self.scope = scope
         self.plan = plan
         self.limit = limit
@@ -80,7 +79,7 @@ class Emission:
     @property
     def event(self) -> Event:
         """The event, with the data that handlers get."""
-        return Event(self.results.context, self.data if self.has_data else None)
+        return Event(self.results.context, self.data)
 
     def context(self) -> contextvars.Context:
         """A copy of the caller's contextvars in which this event is the current one."""

@@ -7,8 +7,9 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from shmctx.errors import InvalidField
-from shmctx.events.names import checked_pattern, matcher, name_of
+from shmctx.events.names import checked_pattern, name_of
 from shmctx.events.templates import Template
+from shmctx.names import matcher
 
 if TYPE_CHECKING:
     from shmctx.events.emission import Emission
@@ -136,7 +137,7 @@ class Handlers:
     def __init__(self, objects: Mapping[str, Any]) -> None:
         self._objects = objects
         self._handlers: list[Handler] = []
-        self._templates: list[tuple[Callable[[str], bool], Template]] = []
+        self._templates: list[tuple[Callable[[str], object], Template]] = []
         self._lock = threading.Lock()
         self.plans: dict[str, Plan] = {}
         """By event name, as far as worked out; replaced whenever what it rests on changes."""

@@ -1,7 +1,5 @@
-"""Event names and the patterns that match them."""
+"""Names of events, patterns and handlers."""
 
-from collections.abc import Callable
-from fnmatch import fnmatchcase
 from typing import Any
 
 from shmctx.errors import InvalidField
@@ -15,18 +13,6 @@ def checked_pattern(pattern: object) -> str:
     if isinstance(pattern, str) and pattern:
         return pattern
     raise InvalidField(f"An event name or pattern is text, not {pattern!r}.", hint="Such as 'agent:spawn', 'agent:*'.")
-
-
-def is_glob(pattern: str) -> bool:
-    """Whether it can match more than the name that it spells."""
-    return any(character in pattern for character in "*?[")
-
-
-def matcher(pattern: str) -> Callable[[str], bool]:
-    """A function that tells whether an event name fits the pattern: `*`, `?` and `[...]`, case-sensitive."""
-    if is_glob(pattern):
-        return lambda event_name: fnmatchcase(event_name, pattern)
-    return lambda event_name: event_name == pattern
 
 
 def name_of(function: Any) -> str:

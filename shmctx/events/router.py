@@ -154,7 +154,9 @@ class EventRouter(AbstractAsyncContextManager["EventRouter"]):
             plan = self._handlers.plans[event_name]
         except (KeyError, TypeError):
             plan = self._handlers.plan(event_name)
-        if data is not None:
+        if data is None:
+            data = {}  # what is emitted is an event, with a line in the log, whatever it says
+        else:
             data, fields = self._clean(data, fields)
         if plan.templates:
             check(plan.templates, event_name, data or {})

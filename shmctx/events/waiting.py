@@ -6,7 +6,8 @@ from typing import Any
 
 from shmctx.errors import EventTimeout
 from shmctx.event import Event
-from shmctx.events.names import checked_pattern, matcher
+from shmctx.events.names import checked_pattern
+from shmctx.names import matcher
 from shmctx.store import Store
 
 Where = Callable[[Event], Any]
@@ -15,7 +16,7 @@ Where = Callable[[Event], Any]
 class Waiter:
     """One future and the event that it waits for."""
 
-    def __init__(self, fits: Callable[[str], bool], where: Where | None, future: "asyncio.Future[Event]") -> None:
+    def __init__(self, fits: Callable[[str], object], where: Where | None, future: "asyncio.Future[Event]") -> None:
         self.fits = fits
         self.where = where
         self.future = future

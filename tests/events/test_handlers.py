@@ -4,19 +4,13 @@ import asyncio
 import contextvars
 import functools
 import threading
-from fnmatch import fnmatchcase
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from running import run
 
 import shmctx
 from shmctx.events import Event, Priority
 from shmctx.events.handlers import _MAX_PLANS
-from shmctx.events.names import matcher
-
-NAMES = st.text("ab:*?[]!-", max_size=6)
 
 
 @pytest.mark.parametrize(
@@ -35,11 +29,6 @@ def test_patterns(router, pattern, matching, others):
         assert run(router.emit(name)) == [name]
     for name in others:
         assert run(router.emit(name)) == []
-
-
-@given(NAMES.filter(bool), NAMES)
-def test_patterns_are_those_of_fnmatch(pattern, name):
-    assert matcher(pattern)(name) == fnmatchcase(name, pattern)
 
 
 def test_one_handler_of_several_patterns_is_called_once(router):
