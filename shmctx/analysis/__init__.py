@@ -11,7 +11,7 @@ gives objects that msgspec turns into JSON:
     what = analysis.impact(context, store.descendants(context.ref))
 """
 
-from shmctx.analysis.audit import Entry, Trail, audit_trail
+from shmctx.analysis.audit import LONG_GAP, Entry, Trail, audit_trail
 from shmctx.analysis.chain import Chain, Node, chain
 from shmctx.analysis.compare import Comparison, Difference, compare
 from shmctx.analysis.critical import CriticalPath, Step, critical_path
@@ -32,6 +32,7 @@ from shmctx.analysis.svg import svg
 from shmctx.analysis.text import tree
 
 __all__ = [
+    "LONG_GAP",
     "Burst",
     "Chain",
     "Comparison",

@@ -38,7 +38,8 @@ class Difference(msgspec.Struct):
     b: str | None
     """Its ref in the second."""
     fields: dict[str, tuple[Any, Any]]
-    """What changed, by wire name (event data under `data`): the values in the first and in the second."""
+    """What changed, by wire name, or by its path in event data (`data.items`): the values in the first and in the
+    second, None where there is none. Ids of the chains' own events are told as `<event name>`."""
 
 
 class Comparison(msgspec.Struct):
@@ -85,11 +86,34 @@ class _Side:
         left_out = OWN | set(ignore)
         self.chain = chain(contexts)
         self.facts: dict[str, dict[str, Any]] = {}
+        self._members: dict[str, str] = {}
+        for node in self.chain.nodes:
+            told = f"<{node.event_name}>"
+            self._members |= {node.ref: told, node.event_id: told, node.correlation_id: "<correlation>"}
         for context in contexts:
             facts = {"_agent_id": context.agent_id, "_client_id": context.client_id, **fields(context)}
-            if context.ref in data:
+            facts = {name: value for name, value in facts.items() if name not in left_out}
+            if context.ref in data and "data" not in left_out:
                 facts["data"] = data[context.ref]
-            self.facts[context.ref] = {name: value for name, value in facts.items() if name not in left_out}
+            self.facts[context.ref] = dict(self._leaves(facts, ""))
+
+    def _leaves(self, value: Any, path: str) -> Iterator[tuple[str, Any]]:
+        """The values in nested objects by their dotted paths."""
+        if isinstance(value, Mapping) and (value or not path):
+            for name, item in value.items():
+                yield from self._leaves(item, f"{path}.{name}" if path else str(name))
+        else:
+            yield path, self._told(value)
+
+    def _told(self, value: Any) -> Any:
+        """The value, with ids of this chain's own events told as names: both runs have ids of their own."""
+        if isinstance(value, str):
+            return self._members.get(value, value)
+        if isinstance(value, list | tuple):
+            return [self._told(item) for item in value]
+        if isinstance(value, Mapping):
+            return {name: self._told(item) for name, item in value.items()}
+        return value
 
     def alike(self, node: Node) -> Hashable:
         """Equal for events that are alike in everything."""

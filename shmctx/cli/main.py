@@ -35,7 +35,13 @@ COMMANDS = {
     "get": ("read", "Print the contexts of refs."),
     "tail": ("follow", "Print the newest contexts, and follow."),
     "query": ("read", "Print the contexts that fit all that is given."),
-    "tree": ("tree", "Print a correlation as an indented tree."),
+    "trace": ("trace", "Show what caused what: tree, JSON, diagram, timeline."),
+    "impact": ("consequences", "Sum up what a context caused."),
+    "errors": ("consequences", "Show where errors came from and what they touched."),
+    "compare": ("consequences", "Show where two correlations diverge."),
+    "audit-trail": ("consequences", "List who did what when in a correlation."),
+    "session": ("session", "Show a session: data, agents, activity, responses."),
+    "report": ("report", "Report frequent chains, slow handlers, bursts, deep chains."),
     "doctor": ("doctor", "Check the machine and the stores for problems."),
     "unlink": ("manage", "Remove the name of a segment."),
     "completion": ("manage", "Print the completion script of a shell."),
@@ -53,7 +59,7 @@ class Commands(click.Group):
         """Load a command; None for an unknown one."""
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(import_module(f"shmctx.cli.{COMMANDS[cmd_name][0]}"), cmd_name)
+        command = getattr(import_module(f"shmctx.cli.{COMMANDS[cmd_name][0]}"), cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
 

@@ -1,6 +1,5 @@
 """`shmctx get` and `query`: contexts, out of the ring and the database."""
 
-import contextlib
 import re
 import sys
 import time
@@ -12,12 +11,9 @@ import click
 
 from shmctx.cli.main import HELP_OPTIONS, complain, examples, exit_code
 from shmctx.cli.render import CONTEXTS, Output, with_output
-from shmctx.cli.stores import View, complete_name, optional_name, view
+from shmctx.cli.stores import Candidates, candidates, name_option, optional_name, view
 from shmctx.context import Context
-from shmctx.errors import ContextNotFound, RecordDamaged, SegmentError, SegmentMissing, ShmctxError
-from shmctx.hot import segment as segments
-from shmctx.refs import resolve_native
-from shmctx.settings import environment
+from shmctx.errors import ContextNotFound, RecordDamaged, SegmentMissing, ShmctxError
 
 _HINT = "shmctx query, which finds contexts by what they hold; shmctx ls shows the stores there are"
 
@@ -30,7 +26,7 @@ _HINT = "shmctx query, which finds contexts by what they hold; shmctx ls shows t
     ),
 )
 @click.argument("refs", nargs=-1, required=True, metavar="REF...")
-@click.option("--name", shell_complete=complete_name, help="The store; otherwise the one whose id is in the ref.")
+@name_option
 @with_output
 def get(out: Output, refs: tuple[str, ...], name: str | None) -> None:
     """Print the contexts of refs or event ids; `-` reads them from standard input, one a line.
@@ -39,9 +35,8 @@ def get(out: Output, refs: tuple[str, ...], name: str | None) -> None:
     standard error and the others are printed; the exit code is then 1, or 3 if its store is not on this machine.
     """
     failed: list[ShmctxError] = []
-    with contextlib.ExitStack() as stack:
-        resolver = _Resolver(stack, name or environment().segment)
-        out.rows(CONTEXTS, _resolved(resolver, _read_refs(refs), failed))
+    with candidates(name) as found:
+        out.rows(CONTEXTS, _resolved(found, _read_refs(refs), failed))
     if failed:
         raise click.exceptions.Exit(max(map(exit_code, failed)))
 
@@ -54,53 +49,13 @@ def _read_refs(refs: tuple[str, ...]) -> Iterator[str]:
             yield ref
 
 
-def _resolved(resolver: "_Resolver", refs: Iterator[str], failed: list[ShmctxError]) -> Iterator[Context]:
+def _resolved(found: Candidates, refs: Iterator[str], failed: list[ShmctxError]) -> Iterator[Context]:
     for ref in refs:
         try:
-            yield resolver.resolve(ref)
+            yield found.resolve(ref)
         except (ContextNotFound, RecordDamaged, SegmentMissing) as error:
             complain(error.message, error.hint or _HINT)
             failed.append(error)
-
-
-class _Resolver:
-    """Resolves refs in one named store, or in whichever store on this machine made them."""
-
-    def __init__(self, stack: contextlib.ExitStack, name: str | None) -> None:
-        self._stack = stack
-        self._named = None if name is None else stack.enter_context(view(name))
-        self._views: dict[int, View] | None = None
-
-    def resolve(self, ref: str) -> Context:
-        """The Context. Raises ContextNotFound, RecordDamaged, SegmentMissing."""
-        if self._named is not None:
-            return self._named.store.resolve(ref)
-        views = self._all()
-        native = resolve_native(ref)
-        if native is not None:
-            if native[0] not in views:
-                raise SegmentMissing(f"No segment on this machine is of store {native[0]:06x}, which made {ref!r}.")
-            return views[native[0]].store.resolve(ref)
-        return self._brought(ref, list(views.values()))
-
-    def _brought(self, ref: str, views: list[View]) -> Context:
-        """An id that its context brought with it does not tell the store."""
-        for found in views:
-            context = found.store.get(ref)
-            if isinstance(context, Context):
-                return context
-        if not views:
-            raise SegmentMissing("There is no segment on this machine.")
-        return views[0].store.resolve(ref)
-
-    def _all(self) -> dict[int, View]:
-        if self._views is None:
-            self._views = {}
-            for name in segments.names():
-                with contextlib.suppress(SegmentError):
-                    found = self._stack.enter_context(view(name))
-                    self._views[found.store.store_id] = found
-        return self._views
 
 
 _AGE = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")

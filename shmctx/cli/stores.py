@@ -7,8 +7,11 @@ import click
 
 from shmctx import attachment as attachments
 from shmctx.attachment import Attachment
+from shmctx.context import Context
+from shmctx.errors import ContextNotFound, SegmentError, SegmentMissing
 from shmctx.hot import segment as segments
 from shmctx.hot._core import GRANULE
+from shmctx.refs import resolve_native
 from shmctx.settings import DEFAULT_NAME, Settings, environment
 from shmctx.store import Store
 
@@ -24,6 +27,9 @@ def default_name() -> str:
 
 
 name_argument = click.argument("name", shell_complete=complete_name)
+name_option = click.option(
+    "--name", shell_complete=complete_name, help="The store; otherwise the one whose id is in the ref."
+)
 optional_name = click.argument("name", default=default_name, shell_complete=complete_name)
 
 
@@ -53,3 +59,77 @@ def view(name: str, *, waiting: bool = False) -> Iterator[View]:
         yield opened
     finally:
         opened.store.close()
+
+
+class Candidates:
+    """The stores of this machine that a ref or another id may belong to. `candidates` opens them."""
+
+    def __init__(self, stack: contextlib.ExitStack, name: str | None) -> None:
+        self._stack = stack
+        self._named = None if name is None else stack.enter_context(view(name))
+        self._views: dict[int, View] | None = None
+
+    def of(self, text: str) -> list[Store]:
+        """The named store, else the one whose id is in a ref, else every store, as for an id that a context brought
+        with it. Raises SegmentMissing."""
+        if self._named is not None:
+            return [self._named.store]
+        views = self._all()
+        native = resolve_native(text)
+        if native is None and not views:
+            raise SegmentMissing("There is no segment on this machine.")
+        if native is None:
+            return [found.store for found in views.values()]
+        if native[0] not in views:
+            raise SegmentMissing(f"No segment on this machine is of store {native[0]:06x}, which made {text!r}.")
+        return [views[native[0]].store]
+
+    def resolve(self, ref: str) -> Context:
+        """The context of a ref or event id. Raises ContextNotFound, RecordDamaged, SegmentMissing."""
+        return self.holding(ref)[1]
+
+    def holding(self, ref: str) -> tuple[Store, Context]:
+        """As resolve, with the store that has it."""
+        stores = self.of(ref)
+        for store in stores[:-1]:
+            context = store.get(ref)
+            if isinstance(context, Context):
+                return store, context
+        return stores[-1], stores[-1].resolve(ref)
+
+    def members(self, named: str) -> tuple[Store, list[Context]]:
+        """All contexts of the correlation that has this id, or to which the context of a ref or event id belongs, and
+        their store. Raises ContextNotFound, SegmentMissing."""
+        for store in self.of(named):
+            members = store.query(correlation_id=named)
+            context = None if members else store.get(named)
+            if isinstance(context, Context):
+                members = store.query(correlation_id=context.correlation_id)
+            if members:
+                return store, members
+        raise ContextNotFound(
+            f"{named!r} is neither a correlation nor a context of {self._told()}.",
+            hint="shmctx query NAME --newest-first --limit 10",
+        )
+
+    def _told(self) -> str:
+        return "any store of this machine" if self._named is None else f"the store {self._named.store.name!r}"
+
+    def _all(self) -> dict[int, View]:
+        if self._views is None:
+            self._views = {}
+            for name in segments.names():
+                with contextlib.suppress(SegmentError):
+                    found = self._stack.enter_context(view(name))
+                    self._views[found.store.store_id] = found
+        return self._views
+
+
+@contextlib.contextmanager
+def candidates(name: str | None) -> Iterator[Candidates]:
+    """Open the named store, or the one that SHMCTX_SEGMENT names; otherwise all of this machine, once they are needed.
+
+    Raises SegmentError.
+    """
+    with contextlib.ExitStack() as stack:
+        yield Candidates(stack, name or environment().segment)

@@ -8,9 +8,11 @@ import msgspec
 import pytest
 from commands import SHMCTX, run
 
-from shmctx.cli import doctor, inspect, main, recover, render, tree
+from shmctx.analysis import Comparison, Failure, Impact, Trail
+from shmctx.cli import consequences, doctor, inspect, main, recover, render, report, trace
 from shmctx.cli.main import COMMANDS, shmctx
 from shmctx.drain.recover import Report
+from shmctx.sessions import Session
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 CONTEXT = click.Context(shmctx)
@@ -75,7 +77,12 @@ def test_every_command_is_in_the_list():
         ("stat", inspect.RATES),
         ("get", render.CONTEXTS),
         ("doctor", doctor.CHECKS),
-        ("tree", tree.listing(render.Form.PLAIN)),
+        ("trace", trace.tree(render.Form.PLAIN)),
+        ("trace", trace.PATH),
+        ("errors", consequences.ERRORS),
+        ("compare", consequences.DIFFERENCES),
+        ("audit-trail", consequences.ENTRIES),
+        *(("report", listing) for listing in report.LISTINGS.values()),
     ],
 )
 def test_every_column_is_documented(name, listing):
@@ -88,6 +95,20 @@ def test_every_key_of_a_recovery_is_documented():
     keys = {field.name for field in msgspec.structs.fields(Report)} | {"exit_code"}
 
     assert keys - words(section("shmctx-recover")) == set()
+
+
+@pytest.mark.parametrize(
+    "name,result",
+    [("impact", Impact), ("errors", Failure), ("compare", Comparison), ("audit-trail", Trail)],
+)
+def test_every_key_of_a_result_is_documented(name, result):
+    keys = {field.name for field in msgspec.structs.fields(result)}
+
+    assert keys - words(section(name)) == set()
+
+
+def test_every_key_of_a_session_is_documented():
+    assert Session("s", {}, []).to_dict().keys() - words(section("session")) == set()
 
 
 def test_every_key_of_stat_is_documented(agent):

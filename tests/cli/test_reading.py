@@ -196,17 +196,19 @@ def test_a_reader_that_goes_away_is_no_accident(agent, environ, segment_name):
 
 @pytest.mark.parametrize(
     "command",
-    [["stat"], ["ps"], ["query"], ["tail"], ["get", "REF", "--name"], ["doctor"], ["tree", "NAME", "REF"], ["ls"]],
+    [
+        ["stat", "NAME"], ["ps", "NAME"], ["query", "NAME"], ["tail", "NAME"], ["get", "REF", "--name", "NAME"],
+        ["doctor", "NAME"], ["trace", "REF"], ["impact", "REF"], ["errors", "REF"], ["compare", "REF", "REF"],
+        ["audit-trail", "REF"], ["session", "s-1", "--name", "NAME"], ["report", "chains", "NAME"], ["ls"],
+    ],
     ids=lambda command: command[0],
 )
 def test_reading_leaves_no_trace(dead, cli, segment_name, tmp_path, command):
     """Everybody is dead: the commands answer, make nothing, take no slot and change not one byte of the segment."""
     dead.put("undrained")
-    ref = dead.put("last")
+    ref = dead.put("last", session={"id": "s-1"})
     dead.close()
     words = [{"REF": ref, "NAME": segment_name}.get(word, word) for word in command]
-    if words[0] not in ("tree", "ls"):
-        words.append(segment_name)
     before = segments.path_of(segment_name).read_bytes()
     files = {path for path in tmp_path.rglob("*") if not path.name.endswith(("-wal", "-shm"))}
     result = cli(*words)
