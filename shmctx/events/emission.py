@@ -60,7 +60,7 @@ class Emission:
         """
         self.owner = owner
         self.event_name = event_name
-        self.data = data
+        self.data: dict[str, Any] = data
         self.scope = scope
         self.plan = plan
         self.limit = limit

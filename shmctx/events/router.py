@@ -154,12 +154,10 @@ class EventRouter(AbstractAsyncContextManager["EventRouter"]):
             plan = self._handlers.plans[event_name]
         except (KeyError, TypeError):
             plan = self._handlers.plan(event_name)
-        if data is None:
-            data = {}  # what is emitted is an event, with a line in the log, whatever it says
-        else:
-            data, fields = self._clean(data, fields)
+        # Without data it is an event all the same, with a line in the log.
+        clean, fields = ({}, fields) if data is None else self._clean(data, fields)
         if plan.templates:
-            check(plan.templates, event_name, data or {})
+            check(plan.templates, event_name, clean)
         enclosing = current_emission()
         if enclosing is not None and enclosing.depth + 1 >= self._max_depth and event_name != ERROR_EVENT:
             raise DepthExceeded(
@@ -167,11 +165,11 @@ class EventRouter(AbstractAsyncContextManager["EventRouter"]):
                 f"before emitted; the last is of {enclosing.event_name} ({enclosing.results.ref}). Nothing was stored."
             )
         try:
-            scope = self.store.enter(event_name, data, **fields)
+            scope = self.store.enter(event_name, clean, **fields)
         except InvalidField as error:
-            raise self.registry.explained(error, data) from None
+            raise self.registry.explained(error, clean) from None
         emission = Emission(
-            event_name, data, scope, plan, enclosing=enclosing, limit=self._handler_timeout, owner=self._life
+            event_name, clean, scope, plan, enclosing=enclosing, limit=self._handler_timeout, owner=self._life
         )
         if emission.outermost:
             self._running.add(emission)

@@ -40,14 +40,14 @@ def test_an_event_without_handlers_is_stored_and_not_annotated(store, router):
     assert store[results.ref].noted is None
 
 
-def test_an_event_without_data(store, router):
+def test_an_event_without_data_has_a_line_in_the_log_all_the_same(store, router):
     @router.on("x")
     def handler(data):
         return data
 
     results = run(router.emit("x"))
     assert results == [{}]
-    assert store.event(results.ref).data is None
+    assert store.event(results.ref).data == {}
 
 
 def test_nested_emits_become_children(store, router):
