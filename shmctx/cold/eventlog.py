@@ -5,15 +5,20 @@ off before anything else is appended, so each event is in the log exactly once.
 """
 
 import sqlite3
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shmctx.cold.logged import directory_of
-from shmctx.errors import ColdMismatch
+from shmctx.errors import ColdMismatch, LogUnavailable
+from shmctx.forks import fork_gate
 
 if TYPE_CHECKING:
     from shmctx.log.writer import LogTail, LogWriter
+
+REST = 60.0
+"""Seconds until compressing is tried again where it failed."""
 
 
 class EventLog:
@@ -29,6 +34,7 @@ class EventLog:
         self._rotate_bytes = rotate_bytes
         self._writer: LogWriter | None = None
         self._tail: LogTail | None = None
+        self._resting = 0.0
 
     def settle(self) -> None:
         """Open the log and cut off what a predecessor appended and did not commit; in a transaction. Idempotent.
@@ -86,8 +92,19 @@ class EventLog:
             self._writer.undo()
 
     def maintain(self) -> bool:
-        """One small step of compressing rotated segments; False if there is nothing to do."""
-        return self._writer is not None and self._writer.maintain()
+        """One small step of compressing rotated segments; False if there is nothing to do now.
+
+        Where that fails nothing is lost, and no drain is to wait for it: `lost` tells the reason.
+        """
+        if self._writer is None or time.monotonic() < self._resting:
+            return False
+        try:
+            with fork_gate:
+                return self._writer.maintain()
+        except LogUnavailable as error:
+            self._resting = time.monotonic() + REST
+            self._writer.lost.append(str(error))
+            return False
 
     def lost(self) -> list[str]:
         """What was found missing in the log since the last call: somebody removed or cut files."""

@@ -11,8 +11,10 @@ from shmctx.log.seekable import FRAME_BYTES, MAX_FRAME
 _CHUNK = 256 << 10
 
 
-def compress(segment: Segment) -> Generator[None]:
+def compress(segment: Segment) -> Generator[bool]:
     """A step for every frame of about 64 KiB, one to sync, one to give the new file its name and remove the old.
+
+    Yields False where another process holds the directory's lock: the step is to be tried again later.
 
     Whatever ends it between two steps, the segment is whole under one of its names. Who blanks lines in the old file
     removes the new one that is being made from it (see `erase.blank`): then this ends without having done anything.
@@ -26,12 +28,12 @@ def compress(segment: Segment) -> Generator[None]:
             files.write_all(descriptor, frame, position)
             position += len(frame)
             sizes.append((len(frame), len(text)))
-            yield
+            yield True
         files.write_all(descriptor, seekable.seek_table(sizes), position)
         os.fsync(descriptor)
-        yield
+        yield True
         while not _publish(unfinished, target, segment.path):
-            yield
+            yield False
 
 
 def _publish(unfinished: Path, target: Path, source: Path) -> bool:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 from pathlib import Path
+from weakref import WeakSet
 
 from shmctx.errors import LogUnavailable
 from shmctx.log import files
@@ -22,6 +23,7 @@ class NewestSegment:
         self.size = size
         """Bytes that belong to the log; the file may have more for a moment."""
         self._written = False
+        _open.add(self)
 
     @classmethod
     def create(cls, directory: Path, number: int, day: str) -> "NewestSegment":
@@ -135,6 +137,18 @@ class NewestSegment:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+_open: WeakSet[NewestSegment] = WeakSet()
+
+
+def _forked() -> None:
+    """In a forked child: the flock must not outlive the writer, nor the space of a file that is removed."""
+    for segment in list(_open):
+        segment.close()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def _foreign(path: Path) -> LogUnavailable:

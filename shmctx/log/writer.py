@@ -53,7 +53,7 @@ class LogWriter:
         self._undone: list[NewestSegment] = []
         """Made by an append that was undone."""
         self._unsynced_names = False
-        self._compressing: Generator[None] | None = None
+        self._compressing: Generator[bool] | None = None
         self._all_compressed = False
 
     @property
@@ -217,7 +217,7 @@ class LogWriter:
 
     def maintain(self, *, frames: int = 2) -> bool:
         """Go on compressing the oldest rotated segment, by so many frames of about 64 KiB and 1 ms each; the last steps
-        sync the new file and remove the old one. Between batches. False if there is nothing to compress.
+        sync the new file and remove the old one. Between batches. False if there is nothing to do now.
         """
         with files.translated(self.directory):
             self._settle()
@@ -227,8 +227,11 @@ class LogWriter:
                     if segment is None:
                         return False
                     self._compressing = compress(segment)
-                if next(self._compressing, _END) is _END:
+                step = next(self._compressing, _END)
+                if step is _END:
                     self._compressing = None
+                elif not step:
+                    return False
             return True
 
     def _next_to_compress(self) -> Segment | None:
