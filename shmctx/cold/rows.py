@@ -51,7 +51,11 @@ INSERT_SPAN = (
 )
 INSERTS = (INSERT_PLAIN, INSERT_RECORD, INSERT_SESSION, INSERT_ANNOTATION)
 
+RECORD_IN_ERROR = "(error_type IS NOT NULL OR error_message IS NOT NULL OR (error IS NOT NULL AND error <> 'false'))"
+"""Whether the fields that a context was put with say that something went wrong; as records.says_error."""
+
 _JSON_COLUMNS = frozenset({"tags", "error"})
+_NO_MORE = (None,) * 9
 _json = msgspec.json.Encoder().encode
 _from_json = msgspec.json.Decoder().decode
 
@@ -183,7 +187,7 @@ def context_from_row(row: Row, store_id: int) -> Context:
 
 
 def _more(columns: Row) -> dict[str, Any] | None:
-    if not any(value is not None for value in columns):
+    if columns[:9] == _NO_MORE:
         return None
     more = {}
     for name, value in zip(OPTIONAL_FIELDS, columns[:8], strict=True):

@@ -8,15 +8,13 @@ id of the form `evt_` or `corr_` and eight hex digits, as most brought ids are; 
 
 import sqlite3
 
+from shmctx.cold.rows import RECORD_IN_ERROR
 from shmctx.errors import ColdMismatch, ColdUnavailable
 from shmctx.records import packed
 from shmctx.refs import make_ref
 
 MINIMUM_SQLITE = (3, 37, 0)
 """STRICT tables. Debian 12 has 3.40, Ubuntu 22.04 has 3.37."""
-
-RECORD_IN_ERROR = "(error_type IS NOT NULL OR error_message IS NOT NULL OR (error IS NOT NULL AND error <> 'false'))"
-"""Whether the fields that a context was put with say that something went wrong; as records.says_error."""
 
 MIGRATIONS: tuple[str, ...] = (
     """
