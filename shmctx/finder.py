@@ -3,16 +3,17 @@
 The ring is asked first: whatever is drained between the two steps then shows up in the database.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from shmctx import records
 from shmctx.cold import Query, chains, questions
-from shmctx.cold.questions import Steps
+from shmctx.cold.questions import Noted, Steps
 from shmctx.context import Context, Identity
 from shmctx.hot._core import AGENT_LINK, CONTEXT, CORRELATION_LINK, PARENT_LINK, SESSION_LINK
 from shmctx.hot.shapes import RecordTuple
 from shmctx.names import matcher
-from shmctx.resolver import MANY, Resolver
+from shmctx.resolver import MANY, Resolver, merged
 
 _SCAN = 1024
 
@@ -22,22 +23,75 @@ class Finder(Resolver):
 
     def query(self, query: Query) -> Steps[list[Context]]:
         """Contexts that fit, in the order of their positions, annotations merged."""
+        whole = self._all_in_ring(query)
+        if whole is not None:
+            return whole
         drained = self._ring.positions()[2]
         found = {context.position: context for context in self._undrained(query, drained)}
         found |= {context.position: context for context in (yield from self.stored(query))}
         ordered = sorted(found, reverse=query.newest_first)
         return [found[position] for position in ordered[: query.limit]]
 
+    def _all_in_ring(self, query: Query) -> list[Context] | None:
+        """The answer, where the ring has all of it: what a context caused, and its annotations, lie behind it.
+
+        None if the context that began the correlation, or that is the parent, is not in the ring, was put back into it
+        from the database, or if any record is damaged.
+        """
+        for link, start in ((CORRELATION_LINK, query.correlation), (PARENT_LINK, query.parent)):
+            if not isinstance(start, int) or start < self._base:
+                continue
+            positions = self._ring.find(link, start, start, MANY)
+            if link == CORRELATION_LINK and positions[-1:] != [start]:
+                continue  # a correlation's chain ends with its first context
+            found = self._read(positions if query.newest_first else reversed(positions), query)
+            if self._ring.live(start):
+                return found
+        return None
+
+    def _read(self, positions: Iterable[int], query: Query) -> list[Context] | None:
+        """Those of the contexts at these positions that fit, up to the limit; None if one cannot be read."""
+        found: list[Context] = []
+        for position in positions:
+            if len(found) == query.limit:
+                break
+            record = self._whole(position)
+            if record is None:
+                return None
+            if record[1] != CONTEXT:
+                continue
+            context = self._decode(record)
+            if context is None:
+                return None
+            if self.fits(context, query):
+                found.append(self._annotate(context, position, {}) if record[2] else context)
+        return found
+
     def stored(self, query: Query) -> Steps[list[Context]]:
         """Contexts in the database that fit, in the query's order, annotations merged."""
-        if not self.anything_cold():
-            return []
-        cold: list[Context] = yield questions.contexts(query, self._store_id)
-        noted: dict[int, dict[int, dict[str, Any]]] = {}
-        for start in range(0, len(cold), questions.CHUNK):
-            chunk = cold[start : start + questions.CHUNK]
-            noted |= yield questions.annotations_of([context.position for context in chunk])
-        return [self._annotate(context, context.position, noted.get(context.position, {})) for context in cold]
+        while self.anything_cold():
+            _, head, drained, _ = self._ring.positions()
+            failed = () if query.errors is None else self._failed(drained)
+            cold: list[Noted] = yield questions.contexts(query, self._store_id, failed)
+            found = [self._with_annotations(context, noted, drained) for context, noted in cold]
+            if drained == head or self._ring.live(drained):  # else annotations were drained and overwritten meanwhile
+                return found
+        return []
+
+    def _with_annotations(self, context: Context, noted: dict[int, dict[str, Any]], drained: int) -> Context:
+        """The context with the annotations that the database has, and those that it may not have yet."""
+        if drained < self._ring.positions()[1]:
+            noted = noted | self.hot_annotations(context.position, drained)
+        return records.annotated(context, merged(noted)) if noted else context
+
+    def _failed(self, drained: int) -> set[int]:
+        """Positions of the contexts that an annotation which the database may not have yet says to be in error."""
+        found = set()
+        for record in self.scan(drained):
+            annotation = self.annotation(record)
+            if annotation is not None and records.says_error(annotation.fields):
+                found.add(annotation.target)
+        return found
 
     def many(self, positions: Sequence[int]) -> Steps[dict[int, Context]]:
         """The contexts at positions, annotations merged, those in the ring first; what is nowhere is left out."""
@@ -104,4 +158,11 @@ class Finder(Resolver):
             and (query.before is None or context.position < query.before)
             and (query.after is None or context.position > query.after)
             and (query.session_id is None or self._session_id(context) == query.session_id)
+            and (query.errors is None or self.in_error(context) is query.errors)
+        )
+
+    def in_error(self, context: Context) -> bool:
+        """Whether a context's own fields, or any annotation of it that the ring has, say that something went wrong."""
+        return records.says_error(context.more) or any(
+            map(records.says_error, self.hot_annotations(context.position).values())
         )

@@ -4,6 +4,7 @@ The database is asked only for what the ring does not have. What may ask it retu
 Resolver.run answers in this thread and store.aio in an event loop.
 """
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -28,6 +29,7 @@ from shmctx.hot._core import (
     make_ref,
 )
 from shmctx.hot.shapes import RecordTuple
+from shmctx.marks import OftenRead
 from shmctx.refs import MAX_ALIAS, REF_LENGTH, alias_of, resolve_native
 
 if TYPE_CHECKING:
@@ -41,8 +43,11 @@ SESSIONS_CACHED = 4096
 class Resolver:
     """Resolves the refs of one store. Any thread may use it."""
 
-    def __init__(self, ring: Ring, reader: "SqliteReader", store_id: int) -> None:
+    def __init__(self, ring: Ring, reader: "SqliteReader", store_id: int, often: int = 0) -> None:
+        """`often`: reads of a context from the database after which it is marked as often read; 0: never."""
         self._ring = ring
+        self._reads = OftenRead(ring, often)
+        self._base = ring.header()["base"]
         self._ask = reader.ask
         self._store_id = store_id
         self.data = EventData(ring, reader.path, store_id)
@@ -120,12 +125,8 @@ class Resolver:
 
     def hot(self, position: int) -> Context | None:
         """The context at a position, annotations merged, if the ring has it whole."""
-        try:
-            record = self._ring.record(position)
-        except RecordDamaged:
-            return None
-        context = None if record is None else self._decode(record)
-        return self._annotate(context, position, {}) if context is not None and record and record[2] else context
+        record = self._whole(position)
+        return None if record is None else self.context(record)
 
     def at(self, position: int) -> Steps[Context | None]:
         """The context at a position, annotations merged."""
@@ -146,10 +147,7 @@ class Resolver:
         return context if context is None or not record[2] else self._annotate(context, record[0], {})
 
     def _hot(self, position: int) -> Context | None:
-        try:
-            record = self._ring.record(position)
-        except RecordDamaged:
-            return None
+        record = self._whole(position)
         return None if record is None else self._decode(record)
 
     def _cold(self, position: int) -> Steps[Context | None]:
@@ -159,6 +157,7 @@ class Resolver:
         if context is None:
             return None
         self._ring.count(COLD_HITS, 1)
+        self._reads.note(position)
         noted = yield questions.annotations_of((position,))
         return self._annotate(context, position, noted.get(position, {}))
 
@@ -186,26 +185,30 @@ class Resolver:
 
     def _annotate(self, context: Context, position: int, cold: dict[int, dict[str, Any]]) -> Context:
         """Merge annotations, given those of the database by position; those in the ring are added."""
-        noted = cold | self.hot_annotations(position)
-        merged: dict[str, Any] = {}
-        for _, fields in sorted(noted.items()):
-            merged |= fields
-        return records.annotated(context, merged)
+        return records.annotated(context, merged(cold | self.hot_annotations(position)))
 
-    def hot_annotations(self, target: int) -> dict[int, dict[str, Any]]:
-        """Fields annotated to a target by records in the ring, by the annotation's position."""
+    def hot_annotations(self, target: int, since: int = 0) -> dict[int, dict[str, Any]]:
+        """Fields annotated to a target by records in the ring, from a position on, by the annotation's position."""
         found = {}
-        for position in self._ring.find(PARENT_LINK, target, 0, MANY):
-            try:
-                record = self._ring.record(position)
-                if record is None or record[1] != ANNOTATION:
-                    continue
-                annotation = records.decode_annotation(record[4])
-            except (RecordDamaged, *records.NOT_DECODABLE):
-                continue
-            if annotation.target == target:
+        for position in self._ring.find(PARENT_LINK, target, since, MANY):
+            record = self._whole(position)
+            annotation = None if record is None else self.annotation(record)
+            if annotation is not None and annotation.target == target:
                 found[position] = annotation.fields
         return found
+
+    def annotation(self, record: RecordTuple) -> records.Annotation | None:
+        """The annotation in a record of the ring; None if it is none."""
+        with contextlib.suppress(*records.NOT_DECODABLE):
+            return records.decode_annotation(record[4]) if record[1] == ANNOTATION else None
+        return None
+
+    def _whole(self, position: int) -> RecordTuple | None:
+        """The record at a position of the ring; None if it is gone or damaged."""
+        try:
+            return self._ring.record(position)
+        except RecordDamaged:
+            return None
 
     def session(self, position: int) -> dict[str, Any] | None:
         """The session data in the record at a position: a new dict each time, so that nobody changes another's."""
@@ -256,6 +259,16 @@ class Resolver:
             return None
         session = self.session(context.session_position)
         return cast(str, session["id"]) if session else None
+
+
+def merged(noted: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
+    """The fields of annotations by their positions, newer ones over older ones."""
+    if len(noted) == 1:
+        return next(iter(noted.values()))
+    fields: dict[str, Any] = {}
+    for _, more in sorted(noted.items()):
+        fields |= more
+    return fields
 
 
 def _encodable(text: str) -> bool:

@@ -41,7 +41,8 @@ class Store(Writing, Mapping[str, Context]):
     def _use(self, ring: Ring) -> None:
         """Bind the hot methods to a ring. `get` and `get_bytes` are shadowed by the core's own: one call, no Python."""
         self._ring = ring
-        self._finder = Finder(ring, self._attachment.reader, self.store_id)
+        often = self._settings.retention.read_count
+        self._finder = Finder(ring, self._attachment.reader, self.store_id, often)
         ring.bind(records.decode_context, Context, Context.ref, Context.time_ns, self._get_cold)
         self._append = ring.append
         self.get = ring.get  # type: ignore[method-assign]
@@ -86,8 +87,9 @@ class Store(Writing, Mapping[str, Context]):
     def query(self, **filters: Unpack[Filters]) -> list[Context]:
         """Contexts that fit all that is given, drained or not, oldest first.
 
-        `filters`: correlation_id, agent_id, session_id, event_name, parent (a ref or event id), since (inclusive) and
-        until (exclusive; seconds since 1970 or datetimes), limit, newest_first. Raises InvalidField, ColdError.
+        `filters`: correlation_id, agent_id, session_id, event_name (a pattern as of fnmatch), parent (a ref or event
+        id), errors, since (inclusive) and until (exclusive; seconds since 1970 or datetimes), limit, newest_first,
+        after (the ref where the page before ended). Raises InvalidField, ContextNotFound, ColdError.
         """
         return self._run(lambda finder: query(finder, self.store_id, filters))
 

@@ -35,6 +35,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str | None = None
     event_name: str | None = None
     """A name or a pattern."""
+    errors: bool | None = None
+    """Only contexts that are in error, by their own fields or by an annotation; or only the others."""
     since_ns: int | None = None
     until_ns: int | None = None
     """Exclusive."""
@@ -57,6 +59,8 @@ class Batch(msgspec.Struct, frozen=True):
     end: int
     records: Sequence[RecordTuple]
     damaged: Damaged = ()
+    unneeded: Sequence[bytes] = ()
+    """Hashes of large fields of forgotten events: they go, unless another event refers to them."""
 
 
 class ColdWriter(Protocol):

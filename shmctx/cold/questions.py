@@ -4,8 +4,10 @@ The code that decides what to ask (`finder`, `lineage`) does not know who asks: 
 questions and are sent answers, and runs unchanged over the synchronous pool and over aiosqlite.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
+
+from msgspec import json
 
 from shmctx.cold import Query, rows
 from shmctx.context import CORRELATION_PREFIX, EVENT_PREFIX, Context
@@ -18,6 +20,14 @@ CHUNK = 500
 """Positions in one IN (...) list."""
 
 _SELECT = f"SELECT {rows.resolved_columns()} FROM record AS r"
+_SELECT_NOTED = f"""
+SELECT {rows.resolved_columns()},
+    (SELECT group_concat(position || ' ' || fields, char(10)) FROM annotation WHERE target = r.position)
+FROM record AS r"""
+
+Noted = tuple[Context, dict[int, dict[str, Any]]]
+"""A context, and the fields annotated to it by the annotations' positions."""
+_NOTHING: dict[int, dict[str, Any]] = {}
 
 
 class Question(NamedTuple, Generic[T]):
@@ -115,13 +125,41 @@ def annotations_of(targets: Sequence[int]) -> Question[dict[int, dict[int, dict[
     return Question(f"SELECT target, position, fields FROM annotation WHERE target IN ({marks})", targets, convert)
 
 
-def contexts(query: Query, store_id: int) -> Question[list[Context]]:
-    """Contexts that fit, ordered by position, without their annotations."""
+def contexts(query: Query, store_id: int, failed: Collection[int] = ()) -> Question[list[Noted]]:
+    """Contexts that fit, ordered by position, with their annotations.
+
+    `failed`: positions of contexts that are in error although the database does not know it yet.
+    """
     where, values = _conditions(query)
+    if query.errors is not None:
+        where.append(_in_error(query))
+        values.append(json.encode(list(failed)).decode())
     order = "DESC" if query.newest_first else "ASC"
-    sql = f"{_SELECT} {'WHERE ' + ' AND '.join(where) if where else ''} ORDER BY position {order} LIMIT ?"
+    sql = f"{_SELECT_NOTED} {'WHERE ' + ' AND '.join(where) if where else ''} ORDER BY position {order} LIMIT ?"
     limit = -1 if query.limit is None else query.limit
-    return Question(sql, (*values, limit), lambda found: [rows.context_from_row(row, store_id) for row in found])
+    return Question(sql, (*values, limit), lambda found: [_noted(row, store_id) for row in found])
+
+
+def _noted(row: rows.Row, store_id: int) -> Noted:
+    lines = row[-1]
+    return rows.context_from_row(row, store_id), _NOTHING if lines is None else _annotations(lines)
+
+
+def _annotations(lines: str) -> dict[int, dict[str, Any]]:
+    """From what _SELECT_NOTED puts together: a line each, and JSON has no line breaks of its own."""
+    split = (line.partition(" ") for line in lines.split("\n"))
+    return {int(position): rows.fields_from_json(fields) for position, _, fields in split}
+
+
+def _in_error(query: Query) -> str:
+    """A test with one value: positions known besides. Where nothing else narrows the search, errors are looked up."""
+    known = "SELECT value FROM json_each(?)"
+    narrow = (query.correlation, query.parent, query.agent_id, query.session_id, query.after)
+    if query.errors and all(key is None for key in narrow):
+        noted = "SELECT target FROM annotation WHERE error IS NOT NULL"
+        return f"r.position IN (SELECT position FROM record WHERE {rows.RECORD_IN_ERROR} UNION {noted} UNION {known})"
+    noted = "EXISTS (SELECT 1 FROM annotation WHERE target = r.position AND error IS NOT NULL)"
+    return f"{'' if query.errors else 'NOT '}({rows.RECORD_IN_ERROR} OR {noted} OR r.position IN ({known}))"
 
 
 def count() -> Question[int]:
