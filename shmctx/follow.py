@@ -17,7 +17,7 @@ from shmctx import drafts
 from shmctx.cold import Query
 from shmctx.cold.questions import Steps
 from shmctx.context import Context
-from shmctx.errors import InvalidField, ReadOnly
+from shmctx.errors import InvalidField, ReadOnly, SegmentCorrupt
 from shmctx.event import Event
 from shmctx.finder import Finder
 from shmctx.hot._core import CONTEXT, FIRST_POSITION, SEALED, Ring
@@ -32,6 +32,7 @@ _LOOK_AROUND = 1.0  # seconds of sleep between looks at the segment's name
 _SUCCESSION = 0.01  # the same while the segment is sealed and the next one not yet there
 _RECORDS, _BYTES = 256, 1 << 20  # of one scan, at most: it holds the interpreter lock
 _ROWS = 500  # of one question to the database
+_END = 1 << 56  # of positions
 
 
 class Host(Protocol):
@@ -109,7 +110,7 @@ class Follower:
     def _start(self, since: str | int | None) -> int:
         """The position to begin at. Raises InvalidField, MalformedRef, ForeignRef, ContextNotFound."""
         ring = self._finder.ring
-        head = ring.positions()[1]
+        head = _head(ring)
         if since is None:
             return head
         if since == "begin":
@@ -140,7 +141,7 @@ class Follower:
     def _advance(self) -> Steps[None]:
         """Read on by some records, or by one stretch that is not in the ring."""
         ring = self._finder.ring
-        head = ring.positions()[1]
+        head = _head(ring)
         if self._next >= head:
             self._move_on()
             return
@@ -192,7 +193,7 @@ class Follower:
     def _move_on(self) -> None:
         """Go on with the next generation of the segment, where there is one and this one is read to its end."""
         finder = self._host.finder()
-        if finder is not self._finder and self._finder.ring.positions()[1] <= self._next:
+        if finder is not self._finder and _head(self._finder.ring) <= self._next:
             self._finder = finder
             # The former generation was drained before this one was made: what is not in it is not missed.
             self._asked_for = _first_whole(finder.ring)
@@ -201,7 +202,7 @@ class Follower:
         """When the iteration is to end (time.monotonic seconds), and the position that it is to reach even so."""
         if self._timeout is None:
             return math.inf, 0
-        return time.monotonic() + self._timeout, self._finder.ring.positions()[1]
+        return time.monotonic() + self._timeout, _head(self._host.finder().ring)
 
     def _pause(self, deadline: float, reached: int) -> float | None:
         """Seconds to sleep before the next look; None: the time is over."""
@@ -232,7 +233,7 @@ class Follower:
 
     def _sleep(self, seconds: float) -> None:
         ring = self._finder.ring
-        head = ring.positions()[1]
+        head = _head(ring)
         self._sleeper = threading.get_ident()
         try:
             if head <= self._next and not self._closed:
@@ -257,7 +258,7 @@ class Follower:
             if pause is None:
                 break
             ring = self._finder.ring
-            head = ring.positions()[1]
+            head = _head(ring)
             if head <= self._next:
                 await side.moved(ring, head, pause)
         raise StopAsyncIteration
@@ -302,6 +303,14 @@ class Follower:
         self.close()
 
 
+def _head(ring: Ring) -> int:
+    """Where the next record goes. Raises SegmentCorrupt for what cannot be a position."""
+    reserved, head, _, _ = ring.positions()
+    if not FIRST_POSITION <= head <= reserved < _END:
+        raise SegmentCorrupt(f"The segment's control words say that {head:,} granules of {reserved:,} are in use.")
+    return head
+
+
 def _oldest(ring: Ring) -> int:
     """The first position that can still be in a ring; the record there may have begun before it."""
     header = ring.header()
@@ -314,7 +323,7 @@ def _oldest(ring: Ring) -> int:
 
 def _first_whole(ring: Ring) -> int:
     """Where the oldest whole record of a ring begins; its head if it has none."""
-    head = ring.positions()[1]
+    head = _head(ring)
     _, records, _ = ring.scan(min(_oldest(ring), head), head, 1, 1)
     return records[0][0] if records else head
 
