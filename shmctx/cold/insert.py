@@ -6,6 +6,7 @@ binds only the columns it has, and one statement takes many rows.
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import Sequence
 from itertools import chain
 from typing import Protocol
@@ -102,6 +103,7 @@ class Inserter:
         lines, times, positions = [], [], []
         known = self._known(events)
         store_id = self._store_id()
+        now = time.time_ns()
         for position, time_ns, event in events:
             if not event.data or position in known:
                 continue
@@ -109,7 +111,7 @@ class Inserter:
                 rejected.append((position, CONTEXT, "event data is no JSON of this store", event.data))
                 continue
             lines.append(encode_line(make_ref(store_id, position), time_ns, self._name(event.event_name), event.data))
-            times.append(time_ns)
+            times.append(min(time_ns, now))  # a time that was brought may be far ahead: the log's day is not
             positions.append(position)
         if not lines:
             return {}
