@@ -22,7 +22,7 @@ MUTATIONS = 20_000
 INTERESTING = (0, 1, 63, 64, 0x7F, 0x80, 0xFF, 1 << 31, (1 << 32) - 1, 1 << 40, (1 << 56) - 1, 1 << 63, (1 << 64) - 1)
 
 READER = """
-import faulthandler, json, random, sys
+import faulthandler, itertools, json, random, sys
 import shmctx
 from shmctx.errors import ShmctxError
 faulthandler.enable()
@@ -47,6 +47,13 @@ def check(ref, store):
         assert wire == known[ref][1], ("context", ref, wire)
     return context is not None
 
+def follow(store):
+    since = dice.choice([None, "begin", dice.getrandbits(10)])
+    with store.follow(since=since, timeout=0, catch_up=dice.random() < 0.5) as follower:
+        for event in itertools.islice(follower, 200):
+            wire = known.get(event.ref, [None, None])[1]
+            assert wire is None or event.context.to_dict().items() <= wire.items(), ("event", event, wire)
+
 ASK = [
     lambda s: s.query(agent_id="a-1", limit=5), lambda s: s.query(event_name="x"), lambda s: list(s), lambda s: len(s),
     lambda s: s.children(dice.choice(refs)), lambda s: s.ancestors(dice.choice(refs)),
@@ -55,6 +62,7 @@ ASK = [
     lambda s: s._attachment.ring.scan(dice.getrandbits(8), dice.getrandbits(56), 100, 1 << 20),
     lambda s: s._attachment.ring.find(*dice.choice(KEYS), 0, 100),
     lambda s: shmctx.attach(name, settings=settings).close(),
+    lambda s: follow(s),
 ]
 for number in range(rounds):
     try:
