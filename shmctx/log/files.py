@@ -130,14 +130,19 @@ def write_all(descriptor: int, data: bytes | memoryview, offset: int) -> None:
 
 @contextlib.contextmanager
 def temporary(target: Path) -> Iterator[tuple[Path, int]]:
-    """(path, descriptor) of a new file that is to be renamed to `target`; removed if that does not happen."""
+    """(path, descriptor) of a new file that is to be renamed to `target`; removed if that does not happen.
+
+    A forked child that drops its copy of an unfinished piece of work leaves the parent its file.
+    """
+    owner = os.getpid()
     path = target.with_name(f"{target.name}.{secrets.token_hex(4)}{TEMPORARY}")
     descriptor = open_new(path)
     try:
         yield path, descriptor
     finally:
         os.close(descriptor)
-        path.unlink(missing_ok=True)
+        if os.getpid() == owner:
+            path.unlink(missing_ok=True)
 
 
 def drop_temporaries(directory: Path, prefix: str = "") -> None:

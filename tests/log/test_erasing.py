@@ -73,6 +73,22 @@ def test_blanking_in_the_segment_that_is_being_written(rotated):
     rotated.check()
 
 
+def test_the_source_that_a_crash_left_beside_its_compressed_form_goes(directory, seed):
+    """Else what is forgotten in one form would live on in the other."""
+    log = Log(directory, rotate_bytes=250_000)
+    log.append(varied(seed, 1300))
+    source = log.reader.segments()[0].path
+    text = source.read_bytes()
+    log.compress()
+    source.write_bytes(text)
+
+    forget(log, [(1, 0)])
+
+    assert not source.exists()
+    log.check()
+    log.close()
+
+
 def test_a_line_too_short_for_the_mark_becomes_spaces(log):
     log.append([b"{}", b"{}", line(2)])
 

@@ -138,6 +138,21 @@ def test_a_deposed_leader_that_wakes_up_harms_nothing(log):
     ]
 
 
+def test_a_deposed_leader_does_not_remove_its_successor_s_first_segment(log):
+    """It made a file of that name itself, and took it back."""
+    deposed = log.writer
+    deposed.append([line(100)], [NOON])
+    deposed.undo()
+    log.lead()
+    log.append([line(0)])
+
+    with pytest.raises(LogUnavailable, match="Another process"):
+        deposed.append([line(200)], [NOON])
+
+    deposed.close()
+    log.check()
+
+
 def test_a_second_leader_in_a_new_directory_is_refused(directory):
     """Two stores that were given the same log: the second one says so instead of mixing their lines."""
     one, two = Log(directory), Log(directory)

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from logs import DAY, NOON, Log, line, varied
 
+from shmctx.log.erase import blank
 from shmctx.log.writer import LogTail
 
 
@@ -128,17 +129,18 @@ def test_everything_is_private_whatever_the_umask(directory, umask):
 
 @pytest.mark.parametrize("before", [0, 1, 4])
 @pytest.mark.parametrize("taken_back", [1, 3, 12])
-def test_undo_is_as_if_nothing_had_been_appended(log, before, taken_back):
+@pytest.mark.parametrize("time_ns", [NOON, NOON + DAY])
+def test_undo_is_as_if_nothing_had_been_appended(log, before, taken_back, time_ns):
     """Over rotations as well, and for the first batch of all."""
     for n in range(before):
         log.append([line(n, 300)])
     tail = log.writer.tail
 
-    log.writer.append([line(100 + n, 300) for n in range(taken_back)], [NOON + DAY] * taken_back)
+    log.writer.append([line(100 + n, 300) for n in range(taken_back)], [time_ns] * taken_back)
     log.writer.undo()
 
     assert log.writer.tail == tail
-    log.append([line(50, 300)])
+    log.append([line(50, 200)])
     log.check()
     assert os.readlink(log.directory / "current.jsonl") == log.newest().name
 
@@ -185,3 +187,67 @@ def test_many_batches_of_random_sizes_are_found_again(directory, seed):
     log.compress()
     log.check()
     log.close()
+
+
+@pytest.fixture
+def synced(monkeypatch):
+    """Every (system call, path) that is synced."""
+    found = []
+
+    def watch(name, call):
+        def watched(descriptor):
+            found.append((name, os.readlink(f"/proc/self/fd/{descriptor}")))
+            call(descriptor)
+
+        monkeypatch.setattr(os, name, watched)
+
+    watch("fdatasync", os.fdatasync)
+    watch("fsync", os.fsync)
+    return found
+
+
+def test_sync_reaches_every_file_of_the_batch_and_the_names(log, synced):
+    """What the commit will speak of is on disk: each segment that was written, and the directory of a new one."""
+    log.append([line(0, 600)])
+    first = log.newest()
+    assert synced[-2:] == [("fdatasync", str(first)), ("fsync", str(log.directory))]
+    synced.clear()
+
+    log.append([line(1, 100), line(2, 600), line(3, 600)])
+    names = [str(segment.path) for segment in log.reader.segments()]
+    assert synced == [*(("fdatasync", name) for name in names), ("fsync", str(log.directory))]
+    synced.clear()
+
+    log.append([line(4, 100)])
+    assert synced == [("fdatasync", names[-1])]
+    synced.clear()
+    log.writer.sync()
+    assert synced == []
+
+
+def test_a_compressed_file_is_on_disk_before_its_source_goes(log, synced):
+    log.append([line(n, 900) for n in range(3)])
+    names = [str(segment.path) for segment in log.reader.segments()]
+    synced.clear()
+
+    log.compress()
+
+    for name in names[:2]:
+        renamed = synced.index(("fsync", str(log.directory)))
+        assert any(call == "fsync" and path.startswith(f"{name}.zst.") for call, path in synced[:renamed])
+        del synced[: renamed + 1]
+
+
+def test_blanked_lines_are_on_disk(log, synced):
+    log.append([line(n, 900) for n in range(3)])
+    while not log.reader.segments()[0].compressed:
+        log.writer.maintain(frames=1)
+    compressed, plain, _ = (str(segment.path) for segment in log.reader.segments())
+    synced.clear()
+
+    blank(log.directory, 2, [0])
+    assert synced == [("fdatasync", plain)]
+    synced.clear()
+    blank(log.directory, 1, [0])
+    assert synced[0][1].startswith(f"{compressed}.")
+    assert synced[1:] == [("fsync", str(log.directory))]
