@@ -24,6 +24,8 @@ from shmctx.errors import (
     StoreClosed,
     WriterStalled,
 )
+from shmctx.event import Event
+from shmctx.follow import Follower
 from shmctx.propagation import bound, carry, current, propagating
 from shmctx.settings import Settings
 from shmctx.store import Store
@@ -32,6 +34,8 @@ __all__ = [
     "ColdError",
     "Context",
     "ContextNotFound",
+    "Event",
+    "Follower",
     "ForeignRef",
     "InvalidField",
     "MalformedRef",

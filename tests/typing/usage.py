@@ -1,6 +1,7 @@
 """Typed usage of the public surface. Never run: mypy --strict reads it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, assert_type
 
 import shmctx
@@ -94,3 +95,28 @@ def errors(store: Store, ref: str) -> str:
         assert_type(error.hint, str)
         return error.message
     return ""
+
+
+def carried(store: Store) -> None:
+    @store.span("numbers")
+    def numbers(end: int) -> Iterator[int]:
+        yield from range(end)
+
+    def work(number: int) -> str:
+        return str(number)
+
+    assert_type(numbers(3), Iterator[int])
+    assert_type(shmctx.carry(work)(1), str)
+    with shmctx.propagating(ThreadPoolExecutor()) as pool:
+        assert_type(pool.submit(work, 1), Future[str])
+
+
+async def following(store: Store) -> None:
+    with store.follow(since="begin", event_name="agent:*", catch_up=False, timeout=1.5) as follower:
+        assert_type([event.event_name for event in follower], list[str])
+        assert_type(follower.position, int)
+        assert_type(follower.missed, list[tuple[int, int]])
+    async with store.follow(agent_id="a") as follower:
+        async for event in follower:
+            assert_type(event.context, Context)
+            assert_type(event.data, dict[str, Any] | None)
