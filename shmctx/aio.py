@@ -90,6 +90,18 @@ class AsyncStore:
         """As Store.annotate."""
         await asyncio.to_thread(self._store.annotate, ref, **fields)
 
+    async def pin(self, ref: str, *, durable: bool = True) -> None:
+        """As Store.pin."""
+        await asyncio.to_thread(self._store.pin, ref, durable=durable)
+
+    async def unpin(self, ref: str, *, durable: bool = True) -> None:
+        """As Store.unpin."""
+        await asyncio.to_thread(self._store.unpin, ref, durable=durable)
+
+    async def forget(self, ref: str, *, durable: bool = True) -> None:
+        """As Store.forget."""
+        await asyncio.to_thread(self._store.forget, ref, durable=durable)
+
     async def flush(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  (as in Store)
         """As Store.flush."""
         await asyncio.to_thread(self._store.flush, timeout)

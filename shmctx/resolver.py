@@ -236,9 +236,14 @@ class Resolver:
             self._sessions.popitem(last=False)
 
     def known_session(self, session: Mapping[str, Any]) -> tuple[int, str] | None:
-        """(position, id) of the very data that this process put or found before; None for any other."""
+        """(position, id) of the very data that this process put or found before; None for any other.
+
+        Nor for what has left the ring: the database may drop a session that no context has been of for long.
+        """
         known = self._put_sessions.get(session.get("id"))
-        return (known[0], known[1]["id"]) if known is not None and known[1] == session else None
+        if known is None or known[1] != session or not self._ring.live(known[0]):
+            return None
+        return known[0], known[1]["id"]
 
     def remember_put(self, position: int, session: dict[str, Any]) -> None:
         """This data is at this position; nobody else has the dict."""

@@ -21,6 +21,27 @@ LARGE_FIELDS = frozenset({
 """Names under which agent systems keep what is long; KSI's list of payload fields."""
 
 
+class Retention(msgspec.Struct, frozen=True, kw_only=True):
+    """How long the database and the event log keep a context, in days since its event; None: for ever.
+
+    A context that belongs to several classes is kept for the longest; one that is pinned, for ever.
+    """
+
+    default_days: float | None = 7.0
+    error_days: float | None = 30.0
+    """With an error, its own or annotated."""
+    deep_days: float | None = 14.0
+    deep_depth: int = 10
+    """Depth from which a context is deep: beyond it."""
+    read_days: float | None = 21.0
+    read_count: int = 3
+    """Reads from the database, by one process, from which a context is often read."""
+    quarantine_days: float | None = 30.0
+    """What is in the table `quarantine`; counted from when the retention first met it."""
+    events: dict[str, float | None] = {}
+    """Days instead of `default_days` for events whose name fits a pattern, the first that does: {"audit:*": 365}."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How one process uses a store."""
 
@@ -54,6 +75,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Fields of event data that may be large; only these are looked at."""
     log_rotate_bytes: int = 64 * MiB
     """Bytes after which the event log begins a new file; it also does so every day (UTC)."""
+    hot_ttl: float | None = 86_400.0
+    """Seconds after which a context that is in the database leaves the ring; None: when it is overwritten."""
+    retention: Retention = Retention()
+    """What leaves database and event log when; the leader's counts."""
+    prune_interval: float = 3600.0
+    """Seconds from the end of one round through what has expired to the next."""
     rehydrate: bool = True
     """Whether a new segment is filled with the newest records of the database."""
 

@@ -12,7 +12,8 @@ from shmctx.context import Context
 from shmctx.errors import NotDurable, RingFull, SegmentSealed, WriterStalled
 from shmctx.event import encode_data
 from shmctx.finder import Finder
-from shmctx.hot._core import ANNOTATION, CONTEXT, PAYLOAD, SESSION, SPACE_WAITS, Ring, parse_ref
+from shmctx.hot._core import ANNOTATION, CONTEXT, MARK, PAYLOAD, SESSION, SPACE_WAITS, Ring, parse_ref
+from shmctx.marks import FORGETTING, Action, Mark, encode_mark
 from shmctx.propagation import ORIGIN, Bound, Scope, current_scope
 from shmctx.settings import Settings
 
@@ -72,7 +73,15 @@ class Writing(ABC):
             return self._put(event_name, current_scope(), {"agent_id": agent_id}, durable=False)
 
     def _put(self, event_name: str, scope: Scope | None, fields: Mapping[str, Any], *, durable: bool) -> str:
-        return self._append_waiting(CONTEXT, *drafts.draft(self, event_name, scope, fields), durable=durable)
+        return self._append_draft(drafts.draft(self, event_name, scope, fields), fields, durable=durable)
+
+    def _append_draft(self, draft: drafts.Draft, fields: Mapping[str, Any], *, durable: bool = False) -> str:
+        """Append a context. Large fields that its data refers to are stored once more where they are gone by then:
+        they were found in the ring and then forgotten, with the last event before this one that referred to them."""
+        ref = self._append_waiting(CONTEXT, *draft, durable=durable)
+        if "data" in fields and payloads.refers(draft.payload):
+            self.pack(fields["data"])
+        return ref
 
     def put_many(self, items: Iterable[str | tuple[str, Mapping[str, Any]] | Mapping[str, Any]]) -> list[str]:
         """Store several contexts; returns their refs in order.
@@ -81,8 +90,8 @@ class Writing(ABC):
         fields. All are checked before the first is stored.
         """
         scope = current_scope()
-        drawn = [drafts.draft(self, name, scope, fields) for name, fields in map(drafts.named, items)]
-        return [self._append_waiting(CONTEXT, *draft) for draft in drawn]
+        drawn = [(drafts.draft(self, name, scope, fields), fields) for name, fields in map(drafts.named, items)]
+        return [self._append_draft(draft, fields) for draft, fields in drawn]
 
     def span(self, event_name: str, **fields: Any) -> Bound:
         """Store a context and make it the current one: `with`, `async with`, or a decorator (one context per call).
@@ -123,13 +132,15 @@ class Writing(ABC):
             )
         except _RARE:
             return self._enter(event_name, {"agent_id": agent_id, "data": data}, durable=False)
+        if data is not None and payloads.refers(payload):
+            self.pack(data)
         return Scope(Context(*(*stored, ref, moment)), self.store_id)
 
     def _enter(self, event_name: str, fields: Mapping[str, Any], *, durable: bool) -> Scope:
         draft = drafts.draft(self, event_name, current_scope(), fields)
         if not draft.time_ns:
             draft = draft._replace(time_ns=time.time_ns())
-        ref = self._append_waiting(CONTEXT, *draft, durable=durable)
+        ref = self._append_draft(draft, fields, durable=durable)
         return Scope(records.decode_context(draft.payload).placed(ref, draft.time_ns), self.store_id)
 
     def pack(self, data: Mapping[str, Any]) -> tuple[bytes, tuple[bytes, ...]]:
@@ -156,10 +167,44 @@ class Writing(ABC):
 
     def note(self, context: Context, fields: dict[str, Any]) -> None:
         """As annotate, for who has put the context and knows that the fields are fit to be stored."""
-        position = context.position
-        payload = records.encode_annotation(position, fields)
+        position = _position(context.ref)
         target = position if self._ring.live(position) else 0
-        self._append_waiting(ANNOTATION, payload, 0, None, None, None, None, position, target)
+        record = ANNOTATION, records.encode_annotation(position, fields), 0, None, None, None, None, position, target
+        try:
+            self._append(*record)
+        except _RARE:
+            self._append_waiting(*record)
+
+    # ---- how long it is kept ----
+
+    def pin(self, ref: str, *, durable: bool = True) -> None:
+        """Keep a context and its event data for ever, whatever the retention says. Idempotent.
+
+        `durable`: return only when that is committed. Raises ContextNotFound, RingFull, NotDurable.
+        """
+        self._mark(Action.PIN, self.resolve(ref).position, durable=durable)
+
+    def unpin(self, ref: str, *, durable: bool = True) -> None:
+        """Take `pin` back: the context is kept as long as others of its kind. Raises what `pin` does."""
+        self._mark(Action.UNPIN, self.resolve(ref).position, durable=durable)
+
+    def forget(self, ref: str, *, durable: bool = True) -> None:
+        """Remove a context, its annotations and event data: from the ring, the database, the event log and its large
+        fields where no other event has them. What it caused stays, and still names it as its parent. Idempotent.
+
+        The names of its event, agent and client, and its session, are shared with others and stay. `durable`: return
+        only when all is gone. Raises ContextNotFound, RingFull, NotDurable (it will be forgotten; a second call waits).
+        """
+        finder = self._finder
+        position = finder.run(finder.locate(ref))
+        if position is None or position >= self._ring.positions()[1]:
+            raise finder.missing(ref)
+        self._mark(Action.FORGET, position, durable=durable)
+
+    def _mark(self, action: Action, position: int, *, durable: bool) -> None:
+        alias = FORGETTING if action is Action.FORGET else None
+        payload = encode_mark(Mark(action, position))
+        self._append_waiting(MARK, payload, 0, alias, None, None, None, None, durable=durable)
 
     def put_session(self, session: Mapping[str, Any]) -> tuple[int, str]:
         """(position of the session's record, session id); a record is stored only for data not seen before."""

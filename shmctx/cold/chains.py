@@ -48,7 +48,7 @@ def above(position: int) -> Question[list[int]]:
 
 def contexts(positions: Sequence[int], store_id: int) -> Question[list[Context]]:
     """The contexts at up to CHUNK positions, without their annotations."""
-    sql = f"SELECT {rows.resolved_columns()} FROM record AS r WHERE position IN ({_marks(positions)})"
+    sql = f"{rows.select_contexts()} WHERE r.position IN ({_marks(positions)})"
     return Question(sql, positions, lambda found: [rows.context_from_row(row, store_id) for row in found])
 
 

@@ -6,15 +6,16 @@ off before anything else is appended, so each event is in the log exactly once.
 
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shmctx.cold.logged import directory_of
-from shmctx.errors import ColdMismatch, LogUnavailable
+from shmctx.errors import ColdMismatch, LogDamaged, LogUnavailable
 from shmctx.forks import fork_gate
 
 if TYPE_CHECKING:
+    from shmctx.log.sweep import Blanking
     from shmctx.log.writer import LogTail, LogWriter
 
 REST = 60.0
@@ -35,6 +36,12 @@ class EventLog:
         self._writer: LogWriter | None = None
         self._tail: LogTail | None = None
         self._resting = 0.0
+        self._notes: list[str] = []
+
+    @property
+    def directory(self) -> Path:
+        """Where the log is."""
+        return directory_of(self._database, self._db.execute("SELECT log_directory FROM store").fetchone()[0])
 
     def settle(self) -> None:
         """Open the log and cut off what a predecessor appended and did not commit; in a transaction. Idempotent.
@@ -45,9 +52,9 @@ class EventLog:
 
         if self._writer is not None:
             return
-        named, *row = self._db.execute("SELECT log_directory, log_number, log_day, log_size FROM store").fetchone()
+        row = self._db.execute("SELECT log_number, log_day, log_size FROM store").fetchone()
         tail = None if row[0] is None else LogTail(*row)
-        directory = directory_of(self._database, named)
+        directory = self.directory
         if self._directory not in (None, directory):
             directory = self._moved(directory, tail)
         writer = LogWriter(directory, rotate_bytes=self._rotate_bytes)
@@ -72,6 +79,38 @@ class EventLog:
         places, tails = self._writer.append(lines, times_ns)
         self._tail = tails[-1] if tails else None
         return places
+
+    def blank(self, places: Iterable[tuple[int, int]]) -> None:
+        """Overwrite the lines at these (segment number, byte offset), durably. Raises LogUnavailable.
+
+        A line that is not where it should be cannot be found to be blanked; `lost` tells of it.
+        """
+        from shmctx.log import erase
+
+        by_number: dict[int, list[int]] = {}
+        for number, offset in places:
+            by_number.setdefault(number, []).append(offset)
+        for number, offsets in by_number.items():
+            try:
+                erase.blank(self.directory, number, offsets)
+            except LogDamaged as error:
+                self.tell(f"Lines that were to be forgotten could not be found. {error.message}")
+
+    def tell(self, message: str) -> None:
+        """Have it reported with what is lost."""
+        self._notes.append(message)
+
+    def remove(self, number: int) -> int:
+        """Remove a segment of which nothing is needed any more; returns its bytes. Raises LogUnavailable."""
+        from shmctx.log import erase
+
+        return erase.remove(self.directory, number)
+
+    def blank_all_but(self, number: int, needed: Collection[int]) -> "Blanking":
+        """Begin to blank the lines of a segment that do not begin at these offsets."""
+        from shmctx.log.sweep import Blanking
+
+        return Blanking(self.directory, number, needed)
 
     def _remember(self, tail: "LogTail") -> None:
         self._db.execute(
@@ -108,9 +147,10 @@ class EventLog:
 
     def lost(self) -> list[str]:
         """What was found missing in the log since the last call: somebody removed or cut files."""
-        if self._writer is None:
-            return []
-        lost, self._writer.lost = self._writer.lost, []
+        lost, self._notes = self._notes, []
+        if self._writer is not None:
+            lost += self._writer.lost
+            self._writer.lost = []
         return lost
 
     def close(self) -> None:

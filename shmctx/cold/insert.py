@@ -7,7 +7,7 @@ binds only the columns it has, and one statement takes many rows.
 import contextlib
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Protocol
 
@@ -15,8 +15,10 @@ import msgspec
 
 from shmctx.cold import rows
 from shmctx.cold.logged import encode_line
-from shmctx.hot._core import ANNOTATION, CONTEXT, PAYLOAD, SESSION, make_ref
+from shmctx.cold.marking import Marker, Placed
+from shmctx.hot._core import ANNOTATION, CONTEXT, MARK, PAYLOAD, SESSION, make_ref
 from shmctx.hot.shapes import RecordTuple
+from shmctx.marks import decode_mark
 from shmctx.records import NOT_DECODABLE, StoredEvent, decode_event
 
 Decoded = tuple[int, int, StoredEvent]
@@ -35,6 +37,9 @@ class Log(Protocol):
     def append(self, lines: Sequence[bytes], times_ns: Sequence[int]) -> Sequence[tuple[int, int]]:
         """Append lines without newline. Raises LogUnavailable."""
 
+    def blank(self, places: Iterable[tuple[int, int]]) -> None:
+        """Make lines unreadable, durably. Raises LogUnavailable."""
+
 
 class Inserter:
     """Inserts into one connection, inside the caller's transactions; event data goes to the log."""
@@ -42,12 +47,18 @@ class Inserter:
     def __init__(self, connection: sqlite3.Connection, log: Log) -> None:
         self._db = connection
         self._log = log
+        self._marker = Marker(connection, log)
         self._texts: dict[str, int] = {}
         self._names: dict[str, bytes] = {}
 
-    def forget(self) -> None:
+    def forgot(self) -> bool:
+        """Whether something was forgotten since the last call."""
+        return self._marker.forgot()
+
+    def rolled_back(self) -> None:
         """A transaction was rolled back: ids that it gave may be given again."""
         self._texts.clear()
+        self._marker.rolled_back()
 
     def insert(self, records: Sequence[RecordTuple]) -> int:
         """Insert records, skipping those that are there. What fits no table goes to the quarantine.
@@ -56,6 +67,7 @@ class Inserter:
         """
         tables: dict[str, list[rows.Row]] = {sql: [] for sql in rows.INSERTS}
         large: list[rows.Row] = []
+        marks: list[Placed] = []
         events: list[Decoded] = []
         rejected: list[rows.Row] = []
         for record in records:
@@ -69,10 +81,13 @@ class Inserter:
                     tables[rows.INSERT_ANNOTATION].append(rows.annotation_row(position, time_ns, payload))
                 elif kind == PAYLOAD:
                     large.append(rows.payload_row(position, payload))
+                elif kind == MARK:
+                    marks.append((position, decode_mark(payload, position)))
                 else:
                     rejected.append((position, kind, "unknown kind of record", payload))
             except (*NOT_DECODABLE, ValueError, TypeError) as error:
                 rejected.append((position, kind, str(error), payload))
+        events = self._without_forgotten(marks, events, tables)
         self._insert_contexts(events, tables, rejected)
         self._db.executemany(rows.INSERT_PAYLOAD, large)
         before = self._db.total_changes
@@ -82,7 +97,19 @@ class Inserter:
         self._note_spans(events)
         self._note_uses(events)
         self.quarantine(rejected)
+        self._marker.apply(marks)
         return new
+
+    def _without_forgotten(
+        self, marks: list[Placed], events: list[Decoded], tables: dict[str, list[rows.Row]]
+    ) -> list[Decoded]:
+        """The events that may be stored; of annotations, what names a forgotten context is taken out."""
+        noted = tables[rows.INSERT_ANNOTATION]
+        gone = self._marker.gone(marks, chain((event[0] for event in events), (row[1] for row in noted)))
+        if not gone:
+            return events
+        tables[rows.INSERT_ANNOTATION] = [row for row in noted if row[1] not in gone]
+        return [event for event in events if event[0] not in gone]
 
     def _insert_contexts(
         self, events: list[Decoded], tables: dict[str, list[rows.Row]], rejected: list[rows.Row]
@@ -116,7 +143,16 @@ class Inserter:
         if not lines:
             return {}
         found = self._log.append(lines, times)
+        self._count_lines(positions, found)
         return {position: rows.log_column(*place) for position, place in zip(positions, found, strict=True)}
+
+    def _count_lines(self, positions: list[int], places: Sequence[tuple[int, int]]) -> None:
+        """How many lines each segment of the log has, and of which stretch of positions."""
+        ranges: dict[int, list[int]] = {}
+        for position, (number, _) in zip(positions, places, strict=True):
+            ranges.setdefault(number, []).append(position)
+        counts = [(number, min(found), max(found), len(found)) for number, found in ranges.items()]
+        self._db.executemany(rows.INSERT_LINES, counts)
 
     def _store_id(self) -> int:
         return int(self._db.execute("SELECT store_id FROM store").fetchone()[0])
@@ -150,6 +186,7 @@ class Inserter:
     def _note_uses(self, events: list[Decoded]) -> None:
         """Which events refer to which large fields."""
         uses = [(position, digest) for position, _, event in events for digest in event.payloads]
+        self._db.executemany(rows.INSERT_PROMISED, [(digest, position) for position, digest in uses])
         self._db.executemany(rows.INSERT_USE, uses)
 
     def quarantine(self, rejected: Sequence[rows.Row]) -> None:

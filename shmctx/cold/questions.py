@@ -19,15 +19,15 @@ T = TypeVar("T")
 CHUNK = 500
 """Positions in one IN (...) list."""
 
-_SELECT = f"SELECT {rows.resolved_columns()} FROM record AS r"
-_SELECT_NOTED = f"""
-SELECT {rows.resolved_columns()},
-    (SELECT group_concat(position || ' ' || fields, char(10)) FROM annotation WHERE target = r.position)
-FROM record AS r"""
+_CONTEXTS = rows.select_contexts()
+_NOTE = ("note.position", "note.fields")
+_NOTES = "LEFT JOIN annotation AS note ON note.target = r.position"
+_NOTED = rows.select_contexts("record AS r", *_NOTE, joined=_NOTES)
 
 Noted = tuple[Context, dict[int, dict[str, Any]]]
 """A context, and the fields annotated to it by the annotations' positions."""
 _NOTHING: dict[int, dict[str, Any]] = {}
+"""Of whoever has no annotation."""
 
 
 class Question(NamedTuple, Generic[T]):
@@ -65,7 +65,7 @@ def context_at(position: int, store_id: int) -> Question[Context | None]:
     def convert(found: list[rows.Row]) -> Context | None:
         return rows.context_from_row(found[0], store_id) if found else None
 
-    return Question(f"{_SELECT} WHERE position = ?", (position,), convert)
+    return Question(f"{_CONTEXTS} WHERE r.position = ?", (position,), convert)
 
 
 def position_of(alias: str) -> Question[int | None]:
@@ -134,21 +134,27 @@ def contexts(query: Query, store_id: int, failed: Collection[int] = ()) -> Quest
     if query.errors is not None:
         where.append(_in_error(query))
         values.append(json.encode(list(failed)).decode())
-    order = "DESC" if query.newest_first else "ASC"
-    sql = f"{_SELECT_NOTED} {'WHERE ' + ' AND '.join(where) if where else ''} ORDER BY position {order} LIMIT ?"
-    limit = -1 if query.limit is None else query.limit
-    return Question(sql, (*values, limit), lambda found: [_noted(row, store_id) for row in found])
+    test = f"WHERE {' AND '.join(where)}" if where else ""
+    order = f"ORDER BY r.position {'DESC' if query.newest_first else 'ASC'}"
+    if query.limit is None:
+        return Question(f"{_NOTED} {test} {order}", values, lambda found: _noted(found, store_id))
+    source = f"(SELECT * FROM record AS r {test} {order} LIMIT ?) AS r"
+    sql = f"{rows.select_contexts(source, *_NOTE, joined=_NOTES)} {order}"
+    return Question(sql, (*values, query.limit), lambda found: _noted(found, store_id))
 
 
-def _noted(row: rows.Row, store_id: int) -> Noted:
-    lines = row[-1]
-    return rows.context_from_row(row, store_id), _NOTHING if lines is None else _annotations(lines)
-
-
-def _annotations(lines: str) -> dict[int, dict[str, Any]]:
-    """From what _SELECT_NOTED puts together: a line each, and JSON has no line breaks of its own."""
-    split = (line.partition(" ") for line in lines.split("\n"))
-    return {int(position): rows.fields_from_json(fields) for position, _, fields in split}
+def _noted(found: list[rows.Row], store_id: int) -> list[Noted]:
+    """One row for each annotation, or one for a context that has none."""
+    contexts: list[Noted] = []
+    last = -1
+    for row in found:
+        position, note = row[0], row[13]
+        if position != last:
+            last = position
+            contexts.append((rows.context_from_row(row, store_id), _NOTHING if note is None else {}))
+        if note is not None:
+            contexts[-1][1][note] = rows.fields_from_json(row[14])
+    return contexts
 
 
 def _in_error(query: Query) -> str:

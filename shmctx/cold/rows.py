@@ -39,15 +39,23 @@ INSERT_PLAIN = (
 )
 INSERT_SESSION = "INSERT OR IGNORE INTO session VALUES (?, ?, ?, ?, ?, ?)"
 INSERT_ANNOTATION = "INSERT OR IGNORE INTO annotation VALUES (?, ?, ?, ?, ?)"
-INSERT_QUARANTINE = "INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?)"
+INSERT_QUARANTINE = "INSERT OR IGNORE INTO quarantine (position, kind, reason, raw) VALUES (?, ?, ?, ?)"
 INSERT_PAYLOAD = (
     "INSERT INTO payload (hash, position, data) VALUES (?, ?, ?) "
-    "ON CONFLICT (hash) DO UPDATE SET position = max(position, excluded.position)"
+    "ON CONFLICT (hash) DO UPDATE SET position = max(position, excluded.position), "
+    "data = CASE length(data) WHEN 0 THEN excluded.data ELSE data END"
 )
+INSERT_PROMISED = "INSERT OR IGNORE INTO payload (hash, position, data) VALUES (?, ?, x'')"
+"""For an event whose large field comes after it: it was forgotten with another event just before, and stored again."""
 INSERT_USE = "INSERT OR IGNORE INTO payload_use SELECT ?, id FROM payload WHERE hash = ?"
 INSERT_SPAN = (
-    "INSERT INTO span VALUES (?, ?, ?) "
-    "ON CONFLICT (first) DO UPDATE SET min_ns = min(min_ns, excluded.min_ns), max_ns = max(max_ns, excluded.max_ns)"
+    "INSERT INTO span (first, min_ns, max_ns) VALUES (?, ?, ?) ON CONFLICT (first) DO UPDATE SET "
+    "min_ns = min(min_ns, excluded.min_ns), max_ns = max(max_ns, excluded.max_ns), due_ns = NULL"
+)
+INSERT_LINES = (
+    "INSERT INTO log_segment (number, first, last, lines, kept) VALUES (?1, ?2, ?3, ?4, ?4) "
+    "ON CONFLICT (number) DO UPDATE SET first = min(first, excluded.first), last = max(last, excluded.last), "
+    "lines = lines + excluded.lines, kept = kept + excluded.kept"
 )
 INSERTS = (INSERT_PLAIN, INSERT_RECORD, INSERT_SESSION, INSERT_ANNOTATION)
 
@@ -55,7 +63,7 @@ RECORD_IN_ERROR = "(error_type IS NOT NULL OR error_message IS NOT NULL OR (erro
 """Whether the fields that a context was put with say that something went wrong; as records.says_error."""
 
 _JSON_COLUMNS = frozenset({"tags", "error"})
-_NO_MORE = (None,) * 9
+_NAMES = {"event_name": "named.value", "agent": "acting.value", "client": "asking.value"}
 _json = msgspec.json.Encoder().encode
 _from_json = msgspec.json.Decoder().decode
 
@@ -105,11 +113,6 @@ def _identities(context: Context, position: int) -> tuple[Any, Any, Any, Any]:
 def _column(stored: Identity | None, is_hex: int) -> Identity | None:
     """From a payload's spelling of an identity to a column's."""
     return -1 - stored if is_hex and type(stored) is int else stored
-
-
-def _stored(column: Identity | None, flag: int) -> tuple[Identity | None, int]:
-    """From a column's spelling of an identity to a payload's, with the form flag that goes with it."""
-    return (-1 - column, flag) if type(column) is int and column < 0 else (column, 0)
 
 
 def log_place(column: int) -> tuple[int, int]:
@@ -162,8 +165,8 @@ def session_from_row(row: Row) -> dict[str, Any]:
 
 
 def context_from_row(row: Row, store_id: int) -> Context:
-    """A Context from RECORD_COLUMNS with event name, agent and client resolved to text: the one that was stored."""
-    position, time_ns, name, depth, parent, correlation, root, event, agent, client, session = row[:11]
+    """A Context from a row that select_contexts finds: the one that was stored."""
+    position, time_ns, name, depth, parent, correlation, root, event, agent, client, session, _, optional = row[:13]
     if parent is None:
         if root == (position if event is None else event):
             root = None
@@ -174,21 +177,24 @@ def context_from_row(row: Row, store_id: int) -> Context:
         root, form = None, ROOT_IS_PARENT
     if client is not None and client == agent:
         client, form = None, form | CLIENT_IS_AGENT
-    parent, parent_form = _stored(parent, HEX_PARENT)
-    correlation, correlation_form = _stored(None if correlation == position else correlation, HEX_CORRELATION)
-    root, root_form = _stored(root, HEX_ROOT)
-    event, event_form = _stored(event, HEX_EVENT)
-    form |= parent_form | correlation_form | root_form | event_form
-    more = _more(row[PLAIN_COLUMNS:])
+    if correlation == position:
+        correlation = None
+    if type(parent) is int and parent < 0:
+        parent, form = -1 - parent, form | HEX_PARENT
+    if type(correlation) is int and correlation < 0:
+        correlation, form = -1 - correlation, form | HEX_CORRELATION
+    if type(root) is int and root < 0:
+        root, form = -1 - root, form | HEX_ROOT
+    if type(event) is int and event < 0:
+        event, form = -1 - event, form | HEX_EVENT
+    more = None if optional is None else _more(_from_json(optional))
     ref = make_ref(store_id, position)
     return Context(
         name, depth, parent, correlation, agent, client, session, form, event, root, more, ref, time_ns
     )  # fmt: skip
 
 
-def _more(columns: Row) -> dict[str, Any] | None:
-    if columns[:9] == _NO_MORE:
-        return None
+def _more(columns: list[Any]) -> dict[str, Any]:
     more = {}
     for name, value in zip(OPTIONAL_FIELDS, columns[:8], strict=True):
         if value is not None:
@@ -207,7 +213,7 @@ def record_from_annotation(row: Row) -> RecordTuple:
 
 
 def record_from_row(row: Row) -> RecordTuple:
-    """A context's record from RECORD_COLUMNS with text resolved. Of event data it says only that there is some."""
+    """A context's record from a row that select_contexts finds. Of event data it says only that there is some."""
     fields = msgspec.structs.astuple(context_from_row(row, 0))[:-3]
     payload = records.encode_stored(fields, data=None if row[11] is None else b"")
     return (row[0], CONTEXT, False, row[1], payload)
@@ -235,12 +241,21 @@ def payload_from_column(data: bytes) -> bytes | None:
     return seekable.decompress_frame(data)
 
 
-def resolved_columns(table: str = "r") -> str:
-    """RECORD_COLUMNS with event name, agent and client as text, for a SELECT from `record AS r`."""
-    interned = {"event_name", "agent", "client"}
-    return ", ".join(
-        f"(SELECT value FROM text WHERE id = {table}.{name})" if name in interned else f"{table}.{name}"
-        for name in RECORD_COLUMNS.split(", ")
+def select_contexts(source: str = "record AS r", *more: str, joined: str = "") -> str:
+    """A SELECT of rows for context_from_row, without its WHERE, from a source named r. `more`: expressions to add.
+
+    The optional columns come as one JSON array, and only where there are any: to fetch a column that is empty costs as
+    much as a full one. LEFT JOIN keeps the order of the search with `r`, whatever else is joined.
+    """
+    columns = RECORD_COLUMNS.split(", ")
+    plain = [_NAMES.get(column, f"r.{column}") for column in columns[:PLAIN_COLUMNS]]
+    optional = ", ".join(f"r.{column}" for column in columns[PLAIN_COLUMNS:])
+    array = f"CASE WHEN coalesce({optional}) IS NOT NULL THEN json_array({optional}) END"
+    return (
+        f"SELECT {', '.join((*plain, array, *more))} FROM {source} "
+        "LEFT JOIN text AS named ON named.id = r.event_name "
+        "LEFT JOIN text AS acting ON acting.id = r.agent "
+        f"LEFT JOIN text AS asking ON asking.id = r.client {joined}"
     )
 
 

@@ -148,6 +148,35 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX annotation_by_error ON annotation (target) WHERE error IS NOT NULL;
     CREATE INDEX record_by_error ON record (position) WHERE {RECORD_IN_ERROR};
     """,
+    # Ageing: what is kept longer, what was forgotten, and what of the log is still needed.
+    """
+    ALTER TABLE store ADD COLUMN retention TEXT;
+    ALTER TABLE span ADD COLUMN due_ns INTEGER;
+    ALTER TABLE quarantine ADD COLUMN noted_ns INTEGER;
+    CREATE TABLE kept (
+        position INTEGER PRIMARY KEY,
+        pinned INTEGER NOT NULL DEFAULT 0,
+        often INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE TABLE forgotten (position INTEGER PRIMARY KEY) STRICT;
+    CREATE TABLE log_segment (
+        number INTEGER PRIMARY KEY,
+        first INTEGER NOT NULL,
+        last INTEGER NOT NULL,
+        lines INTEGER NOT NULL,
+        kept INTEGER NOT NULL,
+        blanked INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    INSERT INTO log_segment (number, first, last, lines, kept)
+        SELECT log_place >> 32, min(position), max(position), count(*), count(*)
+        FROM record WHERE log_place IS NOT NULL GROUP BY 1;
+    CREATE TABLE pruning (
+        position INTEGER PRIMARY KEY,
+        older_ns INTEGER,
+        finished_ns INTEGER,
+        report TEXT
+    ) STRICT;
+    """,
 )
 
 VERSION = len(MIGRATIONS)

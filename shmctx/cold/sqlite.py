@@ -10,7 +10,7 @@ import heapq
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,10 +19,13 @@ import msgspec
 from shmctx.cold import Batch, Cursor, Damaged, rows, schema
 from shmctx.cold.eventlog import EventLog
 from shmctx.cold.insert import Inserter
+from shmctx.cold.marking import drop_unused
+from shmctx.cold.pruning import Pruner
 from shmctx.errors import ColdMismatch, ColdUnavailable, LeadershipLost
 from shmctx.forks import fork_gate
 from shmctx.hot._core import FIRST_POSITION
 from shmctx.hot.shapes import RecordTuple
+from shmctx.settings import Retention
 
 BUSY_TIMEOUT = 2.0
 """Seconds to wait for a lock that a foreign tool holds on the database."""
@@ -61,7 +64,13 @@ class SqliteWriter:
     """A ColdWriter. Opening it creates or migrates the database."""
 
     def __init__(
-        self, path: Path, *, log: Path | None = None, wal_limit: int = 64 << 20, log_rotate_bytes: int = 64 << 20
+        self,
+        path: Path,
+        *,
+        log: Path | None = None,
+        wal_limit: int = 64 << 20,
+        log_rotate_bytes: int = 64 << 20,
+        retention: Retention | None = None,
     ) -> None:
         """`log`: where the event log is to be; without it, where the database says, or beside the database."""
         schema.check_engine()
@@ -79,6 +88,7 @@ class SqliteWriter:
         self._inode = path.stat().st_ino
         self.log = EventLog(self._db, path, log, rotate_bytes=log_rotate_bytes)
         self._inserter = Inserter(self._db, self.log)
+        self.pruner = Pruner(self._db, self.log, retention, self._owned)
 
     def _configure(self) -> None:
         mode = self._db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
@@ -86,6 +96,7 @@ class SqliteWriter:
         self._db.execute("PRAGMA wal_autocheckpoint = 0")
         self._db.execute(f"PRAGMA journal_size_limit = {self._wal_limit}")
         self._db.execute("PRAGMA cache_size = -32000")
+        self._db.execute("PRAGMA secure_delete = ON")  # what is removed is overwritten: forget() promises it
         synchronous = self._db.execute("PRAGMA synchronous").fetchone()[0]
         if mode != "wal" or synchronous != 2:
             raise ColdUnavailable(
@@ -122,6 +133,7 @@ class SqliteWriter:
         # a recovery and need the lines of the event log that are cut off here.
         with translated(str(self.path)), self._transaction():
             self.log.settle()
+            self.pruner.settle()
         cursor = msgspec.structs.replace(cursor, epoch=cursor.epoch + 1)
         self._epoch = cursor.epoch
         return cursor
@@ -152,6 +164,7 @@ class SqliteWriter:
             self._advance(batch.start, batch.end)
             self._inserter.insert(batch.records)
             self._quarantine(batch.damaged)
+            drop_unused(self._db, batch.unneeded)
 
     @contextlib.contextmanager
     def _insertion(self) -> Iterator[None]:
@@ -161,9 +174,19 @@ class SqliteWriter:
                 yield
                 self.log.before_commit()
         except BaseException:
-            self._inserter.forget()  # ids from a transaction that was rolled back
+            self._inserter.rolled_back()  # ids from a transaction that was rolled back
             self.log.rolled_back()
             raise
+        if self._inserter.forgot():
+            self.maintain(idle=True)  # the write-ahead log still has what the database has not any more
+
+    @contextlib.contextmanager
+    def _owned(self) -> Iterator[None]:
+        """A transaction of the process that leads. Raises LeadershipLost."""
+        with translated(str(self.path)), self._transaction():
+            if self._db.execute("SELECT epoch FROM store").fetchone()[0] != self._epoch:
+                raise LeadershipLost(f"Another process leads {self.path} now.")
+            yield
 
     def _advance(self, start: int, end: int) -> None:
         """Move the drain position, which only this epoch may, and only from where it was seen last."""
@@ -200,8 +223,7 @@ class SqliteWriter:
             (
                 rows.record_from_row(row)
                 for row in self._db.execute(
-                    f"SELECT {rows.resolved_columns()} FROM record AS r WHERE position >= ? AND position < ? "
-                    "ORDER BY position",
+                    f"{rows.select_contexts()} WHERE r.position >= ? AND r.position < ? ORDER BY r.position",
                     span,
                 )
             ),
@@ -219,6 +241,12 @@ class SqliteWriter:
             ),
         ]
         yield from heapq.merge(*streams, key=lambda record: record[0])
+
+    def payloads_of(self, positions: Sequence[int]) -> list[bytes]:
+        """Hashes of the large fields that the events at these positions refer to."""
+        sql = "SELECT hash FROM payload WHERE id IN (SELECT payload FROM payload_use WHERE position = ?)"
+        with translated(str(self.path)):
+            return [row[0] for position in positions for row in self._db.execute(sql, (position,))]
 
     def maintain(self, *, idle: bool) -> None:
         """See ColdWriter."""

@@ -15,7 +15,7 @@ from typing import Protocol
 from shmctx import process
 from shmctx.cold import Batch, Cursor
 from shmctx.cold.sqlite import SqliteWriter
-from shmctx.drain import generation
+from shmctx.drain import ageing, generation
 from shmctx.drain.election import Election
 from shmctx.errors import ColdError, LeadershipLost, SegmentError
 from shmctx.hot._core import SEALED, Ring
@@ -43,7 +43,13 @@ class Host(Protocol):
 
 def open_writer(database: Path, settings: Settings, log: Path | None = None) -> SqliteWriter:
     """The one connection that writes; `log` as in SqliteWriter. Raises ColdError."""
-    return SqliteWriter(database, log=log, wal_limit=settings.wal_limit, log_rotate_bytes=settings.log_rotate_bytes)
+    return SqliteWriter(
+        database,
+        log=log,
+        wal_limit=settings.wal_limit,
+        log_rotate_bytes=settings.log_rotate_bytes,
+        retention=settings.retention,
+    )
 
 
 def announce(ring: Ring, epoch: int) -> None:
@@ -67,6 +73,8 @@ class Leader:
         self._retry = _SHORTEST_RETRY
         self._looked_after = 0.0
         self._idle = 0
+        self._tail = ageing.Tail(settings.hot_ttl)
+        self._rounds = ageing.Rounds(settings)
 
     def take_over(self) -> None:
         """Open the database and raise the epoch; with it, the segment's drain position. Raises ColdError."""
@@ -85,6 +93,8 @@ class Leader:
             raise
         self._writer = writer
         announce(segment.ring, self._cursor.epoch)
+        ageing.forget_again(segment.ring)
+        self._rounds.begin(writer)
         segment.ring.set_drained(self._cursor.position)
         lost = self._lost()
         if lost or segment.ring.positions()[1] <= self._cursor.position:  # else the next batch says what is over
@@ -119,8 +129,8 @@ class Leader:
         head = ring.positions()[1]
         if head <= self._cursor.position:
             self._look_after_segment(idle=True)
-            if not stopping and self._writer_in_use().log.maintain():
-                return False  # more to compress, unless records have come
+            if not stopping and self._tidy_up():
+                return False  # more to do, unless records have come
             if not stopping and ring.positions()[1] == head:
                 self._idle += 1
                 # Nothing happens for long: look after the segment more and more rarely.
@@ -131,13 +141,28 @@ class Leader:
             ring.wait_urgent(urgent, self._settings.batch_window)
         self._drain_batch()
         self._writer_in_use().maintain(idle=False)
+        self._rounds.between_batches(self._writer_in_use())
         self._look_after_segment(idle=False)
         return True
+
+    def _tidy_up(self) -> bool:
+        """A few milliseconds of what can wait; True if there is more of it to do at once."""
+        writer = self._writer_in_use()
+        return writer.log.maintain() or self._tail.move(self._host.segment.ring, time.time_ns()) or self._prune()
+
+    def _prune(self) -> bool:
+        writer = self._writer_in_use()
+        more = self._rounds.step(writer)
+        lost = self._lost()
+        if lost:
+            self._host.segment.ring.note_drain(0, lost)
+        return more
 
     def _drain_batch(self) -> None:
         ring, writer = self._host.segment.ring, self._writer_in_use()
         batch = read_batch(self._host.segment, self._cursor.position, self._settings)
-        writer.commit(batch)
+        writer.commit(ageing.forget(ring, writer, batch))
+        self._rounds.look(batch)
         self._cursor = Cursor(
             self._cursor.store_id, self._cursor.generation, self._cursor.capacity, self._cursor.epoch, batch.end
         )
@@ -161,6 +186,8 @@ class Leader:
         if idle:
             self._writer_in_use().maintain(idle=True)
         segment = self._host.segment
+        if not idle:  # else _tidy_up does it
+            self._tail.move(segment.ring, time.time_ns())
         segment.ring.seen(time.time_ns())
         if not segment.is_current():
             self._move_on(segment)
