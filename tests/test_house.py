@@ -38,7 +38,7 @@ LAYERS = [
     {"drain"},
     {"cold"},
     {"hot", "log"},
-    {"payloads"},
+    {"marks", "payloads"},
     {"event"},
     {"records"},
     {"context"},
