@@ -5,7 +5,7 @@ import concurrent.futures
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 from shmctx.errors import DepthExceeded, InvalidField, RouterClosed
 from shmctx.event import Event
@@ -20,6 +20,7 @@ from shmctx.events.registry import Registry
 from shmctx.events.results import Results
 from shmctx.events.templates import Template, Validator, check
 from shmctx.events.waiting import Waiters, Where
+from shmctx.follow import Follower, Following
 from shmctx.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,8 +42,9 @@ class EventRouter(AbstractAsyncContextManager["EventRouter"]):
         handler_timeout: float | None = None,
         shutdown_timeout: float | None = 30.0,
     ) -> None:
-        """`max_depth`: how many handlers may lie around an emit. `handler_timeout`: seconds that one handler may take
-        (one that neither awaits nor has thread=True cannot be stopped). `shutdown_timeout`: seconds, None for no limit.
+        """`max_depth`: how many handlers may lie around an emit, those included that have ended and left a task behind
+        that emits. `handler_timeout`: seconds that one handler may take (one that neither awaits nor has thread=True
+        cannot be stopped). `shutdown_timeout`: seconds, None for no limit.
         """
         self.store = store
         self.registry = Registry(self._registry_changed)
@@ -222,9 +224,9 @@ class EventRouter(AbstractAsyncContextManager["EventRouter"]):
             self._life.admit()
         return self._waiters.add(pattern, where, timeout, self.store if everywhere else None)
 
-    def follow(self, **filters: Any) -> Any:
-        """The events of all processes, as `store.follow`."""
-        return self.store.follow(**filters)
+    def follow(self, **following: Unpack[Following]) -> Follower:
+        """The events of all processes, from any position on: as `store.follow`."""
+        return self.store.follow(**following)
 
     # ---- the end ----
 

@@ -7,6 +7,7 @@ from typing import Any
 from shmctx.errors import EventTimeout
 from shmctx.event import Event
 from shmctx.events.names import checked_pattern
+from shmctx.follow import Follower
 from shmctx.names import matcher
 from shmctx.store import Store
 
@@ -87,7 +88,7 @@ def _give_up(future: "asyncio.Future[Event]", error: Exception) -> None:
         future.set_exception(error)
 
 
-async def _pump(follower: Any, waiter: Waiter) -> None:
+async def _pump(follower: Follower, waiter: Waiter) -> None:
     """Offer what a follower delivers."""
     try:
         with follower:
