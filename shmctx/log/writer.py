@@ -76,7 +76,8 @@ class LogWriter:
         return self._tail
 
     def _drop_leftovers(self) -> None:
-        """What a crash left of compression: unfinished files, and sources of finished ones."""
+        """What a crash left: unfinished files, and sources of finished ones."""
+        (self.directory / f"{files.CURRENT}{files.TEMPORARY}").unlink(missing_ok=True)
         with files.exclusive(self.directory, 0) as held:
             if held:  # else somebody is at work on a temporary file
                 files.drop_temporaries(self.directory)
