@@ -165,6 +165,19 @@ def spawn() -> Iterator[Callable[..., PythonProcess]]:
 
 
 @pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    """A folder with what an activated environment has on its path."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    recover = "-c 'from shmctx.cli.recover import main; main()'"
+    for name, arguments in {"python": "", "shmctx": "-m shmctx", "shmctx-recover": recover}.items():
+        program = folder / name
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} {arguments} "$@"\n')
+        program.chmod(0o755)
+    return folder
+
+
+@pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
     """The test's seed: another for every test and session, the same again for the same SHMCTX_SEED."""
     value = zlib.crc32(f"{SEED} {request.node.nodeid}".encode())

@@ -194,19 +194,6 @@ def session(text, name, folder):
     return "\n".join(script), printed
 
 
-@pytest.fixture
-def programs(tmp_path):
-    """A folder with what an activated environment has on its path."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    recover = "-c 'from shmctx.cli.recover import main; main()'"
-    for name, arguments in {"python": "", "shmctx": "-m shmctx", "shmctx-recover": recover}.items():
-        program = folder / name
-        program.write_text(f'#!/bin/sh\nexec {sys.executable} {arguments} "$@"\n')
-        program.chmod(0o755)
-    return folder
-
-
 def test_the_quickstart_runs_as_it_is_written(segment_name, programs, tmp_path):
     """Every command and snippet in order, under a name and in a folder of the test's own."""
     script, printed = session((ROOT / "docs" / "quickstart.md").read_text(), segment_name, tmp_path / "work")
