@@ -6,7 +6,7 @@ from bench.harness import main
 
 # From the smallest figure to the longest run.
 SCRIPTS = (
-    "get", "peers", "put", "producers", "latency", "follow", "emit", "space", "disk", "drain", "sustain",
+    "get", "query", "peers", "put", "producers", "latency", "follow", "emit", "space", "disk", "drain", "sustain",
     "recover", "failover", "idle", "imports",
 )  # fmt: skip
 

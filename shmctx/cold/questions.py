@@ -5,6 +5,7 @@ questions and are sent answers, and runs unchanged over the synchronous pool and
 """
 
 from collections.abc import Callable, Collection, Generator, Sequence
+from operator import itemgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from msgspec import json
@@ -139,8 +140,13 @@ def contexts(query: Query, store_id: int, failed: Collection[int] = ()) -> Quest
     if query.limit is None:
         return Question(f"{_NOTED} {test} {order}", values, lambda found: _noted(found, store_id))
     source = f"(SELECT * FROM record AS r {test} {order} LIMIT ?) AS r"
-    sql = f"{rows.select_contexts(source, *_NOTE, joined=_NOTES)} {order}"
-    return Question(sql, (*values, query.limit), lambda found: _noted(found, store_id))
+    sql = rows.select_contexts(source, *_NOTE, joined=_NOTES)
+
+    def convert(found: list[rows.Row]) -> list[Noted]:
+        found.sort(key=itemgetter(0), reverse=query.newest_first)  # SQLite would sort rows that are in order
+        return _noted(found, store_id)
+
+    return Question(sql, (*values, query.limit), convert)
 
 
 def _noted(found: list[rows.Row], store_id: int) -> list[Noted]:

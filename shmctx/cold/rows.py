@@ -1,5 +1,6 @@
 """Between records of the ring and rows of the database, both ways."""
 
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -115,6 +116,11 @@ def _column(stored: Identity | None, is_hex: int) -> Identity | None:
     return -1 - stored if is_hex and type(stored) is int else stored
 
 
+def _stored(column: Identity | None, flag: int) -> tuple[Identity | None, int]:
+    """From a column's spelling of an identity to a payload's, with the form flag that goes with it."""
+    return (-1 - column, flag) if type(column) is int and column < 0 else (column, 0)
+
+
 def log_place(column: int) -> tuple[int, int]:
     """(segment number, byte offset) from the one number that a column holds."""
     return column >> 32, column & 0xFFFFFFFF
@@ -177,16 +183,11 @@ def context_from_row(row: Row, store_id: int) -> Context:
         root, form = None, ROOT_IS_PARENT
     if client is not None and client == agent:
         client, form = None, form | CLIENT_IS_AGENT
-    if correlation == position:
-        correlation = None
-    if type(parent) is int and parent < 0:
-        parent, form = -1 - parent, form | HEX_PARENT
-    if type(correlation) is int and correlation < 0:
-        correlation, form = -1 - correlation, form | HEX_CORRELATION
-    if type(root) is int and root < 0:
-        root, form = -1 - root, form | HEX_ROOT
-    if type(event) is int and event < 0:
-        event, form = -1 - event, form | HEX_EVENT
+    parent, parent_form = _stored(parent, HEX_PARENT)
+    correlation, correlation_form = _stored(None if correlation == position else correlation, HEX_CORRELATION)
+    root, root_form = _stored(root, HEX_ROOT)
+    event, event_form = _stored(event, HEX_EVENT)
+    form |= parent_form | correlation_form | root_form | event_form
     more = None if optional is None else _more(_from_json(optional))
     ref = make_ref(store_id, position)
     return Context(
@@ -263,3 +264,12 @@ def fields_from_json(text: str) -> dict[str, Any]:
     """An annotation's fields."""
     fields: dict[str, Any] = _from_json(text)
     return fields
+
+
+def horizon(connection: sqlite3.Connection) -> int:
+    """Nothing before it is in the ring, or was when the oldest context was put that is not drained yet.
+
+    Two rings: a context not drained yet may name what lay a ring before it, also over the gap after a reboot.
+    """
+    position, capacity = connection.execute("SELECT position, capacity FROM store").fetchone()
+    return int(position - 2 * capacity)
