@@ -255,6 +255,7 @@ shx_status shx_seal(shx_ring *ring, const struct timespec *deadline) {
     if (status != SHX_OK) return status == SHX_SEALED_OFF ? SHX_OK : status;
     atomic_fetch_or_explicit(&ring->control->state, SHX_SEALED, RELAXED);
     shx_lock_leave(ring);
+    shx_wake_head(ring); /* followers look for the next generation */
     return SHX_OK;
 }
 

@@ -31,20 +31,21 @@ static bool sleep_on(shx_ring *ring, _Atomic uint64_t *word, _Atomic uint32_t *h
          * of the two sees the other. Sequential consistency, because each stores one word and loads the other. */
         atomic_store_explicit(hint, 1, memory_order_seq_cst);
         atomic_thread_fence(memory_order_seq_cst);
-    } else if (timeout_ns > BLIND_STEP_NS) {
-        timeout_ns = BLIND_STEP_NS;
     }
     if (atomic_load_explicit(word, memory_order_acquire) != seen) return true;
-    futex_sleep(low_half(word), (uint32_t)seen, timeout_ns);
+    /* On the hint, not on the word: a waker that moved the word before we looked at it may take our hint back and wake
+     * the sleepers before we are one of them; then the kernel finds the hint gone and we look again. */
+    if (ring->writable) futex_sleep(hint, 1, timeout_ns);
+    else futex_sleep(low_half(word), (uint32_t)seen, timeout_ns < BLIND_STEP_NS ? timeout_ns : BLIND_STEP_NS);
     return atomic_load_explicit(word, memory_order_acquire) != seen;
 }
 
-static void wake(const _Atomic uint64_t *word, _Atomic uint32_t *hint) {
+static void wake(_Atomic uint32_t *hint) {
     /* Orders the caller's store of the position before the load of the hint; sleep_on relies on it. */
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load_explicit(hint, memory_order_relaxed) == 0) return;
     atomic_store_explicit(hint, 0, memory_order_relaxed);
-    futex_wake_all(low_half(word));
+    futex_wake_all(hint);
 }
 
 bool shx_wait_head(shx_ring *ring, uint64_t seen, uint64_t timeout_ns) {
@@ -66,9 +67,9 @@ bool shx_wait_urgent(shx_ring *ring, uint32_t seen, uint64_t timeout_ns) {
 void shx_request_drain(shx_ring *ring) {
     atomic_fetch_add_explicit(&ring->control->urgent, 1, memory_order_relaxed);
     futex_wake_all(&ring->control->urgent);
-    futex_wake_all(low_half(&ring->control->writer.head));
+    futex_wake_all(&ring->control->head_waiters);
 }
 
-void shx_wake_head(shx_ring *ring) { wake(&ring->control->writer.head, &ring->control->head_waiters); }
+void shx_wake_head(shx_ring *ring) { wake(&ring->control->head_waiters); }
 
-void shx_wake_drained(shx_ring *ring) { wake(&ring->control->drained, &ring->control->drained_waiters); }
+void shx_wake_drained(shx_ring *ring) { wake(&ring->control->drained_waiters); }
