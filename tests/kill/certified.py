@@ -81,9 +81,27 @@ def custom(seed: int, writer: int, n: int) -> dict[str, Any]:
     return {"_writer": writer, "_n": n, "_proof": (proof * 11)[:length]}
 
 
+def data(seed: int, writer: int, n: int) -> dict[str, Any] | None:
+    """What happened: nothing, {}, something small, or that with a large field, its own or one that many share."""
+    proof = _digest(seed, writer, n, "data")
+    kind = proof[0] % 8
+    if kind < 4:
+        return {} if kind == 3 else None
+    found: dict[str, Any] = {"proof": proof.hex(), "writer": writer, "n": n}
+    if kind == 7:
+        found["content"] = "shared" * 200 if n % 2 else proof.hex() * 18
+    return found
+
+
+def check_data(found: dict[str, Any] | None, seed: int, writer: int, n: int) -> None:
+    """Assert that an event's data is what its (writer, n) puts."""
+    assert found == data(seed, writer, n), f"writer {writer}, n {n}: {found}"
+
+
 def fields(seed: int, writer: int, n: int) -> dict[str, Any]:
     """The keyword arguments of the n-th put or span, but for the event's name."""
     given, how = custom(seed, writer, n), plan(seed, writer, n)
+    given["data"] = data(seed, writer, n)
     if not how.child:  # what a child inherits must be there without being given
         given |= {"agent_id": agent(writer), "correlation_id": correlation(seed, writer, n)}
     if how.alias:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import certified
+import lines
 from ledger import ANNOTATION, PUT, Ledger, Region
 
 import shmctx
@@ -50,6 +51,7 @@ def judge(name: str, database: Path, ledger: Ledger, seed: int) -> dict[str, Any
     assert report.outcome is Outcome.NOTHING_LOST, report.message
     whole(database)
     uncertain = sum(_stored_once(database, seed, ledger))
+    logged = _logged_once(database, seed)
     with shmctx.open(name, db=database) as store:
         conversations = sum(_answers(store, seed, region) for region in ledger.regions())
         put = store.put("afterwards", durable=True)
@@ -60,6 +62,7 @@ def judge(name: str, database: Path, ledger: Ledger, seed: int) -> dict[str, Any
         "stored_without_answer": uncertain,
         "recovered": report.contexts,
         "conversations": conversations,
+        "lines": logged,
     }
 
 
@@ -77,7 +80,9 @@ def _ring_figures(store: Store) -> dict[str, Any]:
 
 def resolves(store: Store, seed: int, region: Region) -> None:
     """Every ref that this writer was given leads to what it put."""
-    for ack in region:
+    acks = list(region)
+    for ack, event in zip(acks, store.events([ack.ref for ack in acks]), strict=True):
+        certified.check_data(event.data, seed, region.number, ack.n)
         context = store[ack.ref]
         assert context.ref == ack.ref
         assert certified.check(context, seed) == (region.number, ack.n)
@@ -109,6 +114,25 @@ def _stored_once(database: Path, seed: int, ledger: Ledger) -> Iterator[int]:
     assert stored == {}, "contexts of writers that never were"
     assert set(targets.values()) <= {1}
     assert len(targets) <= ledger.used
+
+
+def _logged_once(database: Path, seed: int) -> int:
+    """Assert that the log has every event with data that the database has, once, at its place; returns how many."""
+    events = lines.check(database)
+    with reading(database) as db:
+        rows = db.execute("SELECT position, extra FROM record").fetchall()
+        large = dict(db.execute("SELECT lower(hex(hash)), data FROM payload"))
+    for place, extra in rows:
+        origin = json.loads(extra)
+        expected = certified.data(seed, origin["_writer"], origin["_n"])
+        found = events[place]["data"] if expected is not None else None
+        assert (place in events) == (expected is not None)
+        if found and "content" in found:
+            assert found["content"]["$payload"] in large
+            found["content"] = expected["content"] if expected else None
+        assert found == expected
+    assert len(large) == len(set(large.values()))
+    return len(events)
 
 
 def _answers(store: Store, seed: int, region: Region) -> int:

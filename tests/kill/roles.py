@@ -18,7 +18,7 @@ import shmctx
 from shmctx import Settings, Store
 from shmctx.errors import SegmentMissing
 
-SETTINGS = Settings(batch_records=512, idle_interval=0.1, poll_interval=0.05)
+SETTINGS = Settings(batch_records=512, idle_interval=0.1, poll_interval=0.05, log_rotate_bytes=64 << 10)
 
 
 def attach(name: str, *, standby: bool = False) -> Store:
@@ -110,6 +110,8 @@ def _get(store: Store, seed: int, writer: int, ack: Ack, region: Region) -> None
     assert context is not None, f"{ack} of writer {writer} does not resolve"
     assert context.ref == ack.ref
     assert certified.check(context, seed) == (writer, ack.n)
+    if ack.n % 4 == 0:
+        certified.check_data(store.events([context])[0].data, seed, writer, ack.n)
     if ack.kind == ANNOTATION:
         assert "_outcome" in context.custom, f"{ack} of writer {writer}: the annotation is not there"
     if certified.plan(seed, writer, ack.n).alias:

@@ -19,6 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+import lines
+import msgspec
 import oracle
 import roles
 import tracer
@@ -31,6 +33,8 @@ from shmctx.drain.leader import Leader
 from shmctx.drain.recover import Outcome, recover
 from shmctx.hot.segment import path_of
 
+SETTINGS = msgspec.structs.replace(roles.SETTINGS, log_rotate_bytes=1500)
+"""Each batch rotates the event log, and what follows compresses it."""
 RING_SIZE = 32 << 10
 OLD, NEW = 40, 24
 """Contexts that the database has already, and those that it lacks."""
@@ -48,16 +52,18 @@ class Bench:
         self._ledger = Ledger(database.with_suffix(".ledger"), 1)
         self._files = [path_of(name), *(Path(f"{database}{end}") for end in ("", "-wal", "-shm"))]
         self._copies = [database.with_suffix(f".copy{number}") for number, _ in enumerate(self._files)]
+        self._log = database.with_suffix(".events")
+        self._log_copy = database.with_suffix(".events-copy")
         in_child(self._prepare)
         for file, copy in zip(self._files, self._copies, strict=True):
             if file.exists():
                 shutil.copyfile(file, copy)
+        shutil.copytree(self._log, self._log_copy, symlinks=True)
         self.restore()
 
     def _prepare(self) -> None:
         """A leader that died while it led, and an agent that died with records undrained."""
-        settings = roles.SETTINGS
-        with shmctx.open(self.name, db=self.database, ring_size=RING_SIZE, settings=settings) as store:
+        with shmctx.open(self.name, db=self.database, ring_size=RING_SIZE, settings=SETTINGS) as store:
             writer = roles.Writer(store, self._seed, self._ledger.take())
             n = 0
             while n < OLD:
@@ -77,6 +83,8 @@ class Bench:
             if copy.exists():
                 shutil.copyfile(copy, file)
                 file.chmod(0o600)
+        shutil.rmtree(self._log, ignore_errors=True)
+        shutil.copytree(self._log_copy, self._log, symlinks=True)
 
     def hot(self) -> None:
         """Assert that every ref can be read, from the ring or the database, before anybody repairs anything."""
@@ -89,15 +97,18 @@ class Bench:
             report = recover(self.name, self.database)
             assert report.outcome is Outcome.NOTHING_LOST, report.message
         else:
-            with shmctx.open(self.name, db=self.database, settings=roles.SETTINGS) as store:
+            with shmctx.open(self.name, db=self.database, settings=SETTINGS) as store:
                 store.flush()
         oracle.whole(self.database)
+        lines.check(self.database)
 
     def contents(self) -> list[Any]:
-        """Everything that the database says about contexts, sessions and annotations."""
+        """Everything that the database says about contexts, sessions and annotations, and the log about events."""
         with oracle.reading(self.database) as db:
             tables = ("context", "session", "annotation")
-            return [db.execute(f"SELECT * FROM {table} ORDER BY position").fetchall() for table in tables]
+            rows = [db.execute(f"SELECT * FROM {table} ORDER BY position").fetchall() for table in tables]
+        contexts = [row[:-2] for row in rows[0]]  # without the place in the log, which depends on who rotates it
+        return [contexts, *rows[1:], list(lines.written(self._log).values())]
 
     def complete(self) -> None:
         """Assert that what was acknowledged is stored, each once."""
@@ -131,7 +142,7 @@ class Bench:
 
     def adoption(self) -> Work:
         """A daemon that starts, finds the dead one's segment, drains it and ends."""
-        return lambda: shmctx.open(self.name, db=self.database, settings=roles.SETTINGS).close()
+        return lambda: shmctx.open(self.name, db=self.database, settings=SETTINGS).close()
 
     def creation(self) -> Work:
         """A daemon that starts after the machine has: no segment, an old database."""
@@ -141,7 +152,7 @@ class Bench:
     def _leader(self) -> tuple[Leader, Election]:
         stop, election = threading.Event(), Election(self.database)
         stop.set()  # drain what is there, then come back
-        return Leader(attachments.attach(self.name, roles.SETTINGS), election, roles.SETTINGS, stop), election
+        return Leader(attachments.attach(self.name, SETTINGS), election, SETTINGS, stop), election
 
 
 def in_child(work: Work) -> None:

@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MISSING = "strace is not installed (scripts/install-system-packages does it): no system call can be chosen"
-CHANGING = "openat,write,pwrite64,fdatasync,fsync,ftruncate,fallocate,unlink,link,linkat,rename,fchmod,flock,fcntl"
+CHANGING = (
+    "openat,write,pwrite64,fdatasync,fsync,ftruncate,fallocate,unlink,link,linkat,symlink,rename,mkdir,fchmod,"
+    "flock,fcntl"
+)
 """System calls after which something that outlives the process, or holds others up, may be different."""
 LIMIT = 20.0
 
