@@ -84,6 +84,21 @@ class Finder(Resolver):
             noted = noted | self.hot_annotations(context.position, drained)
         return records.annotated(context, merged(noted)) if noted else context
 
+    def failed_by(self, record: RecordTuple) -> Steps[Context | None]:
+        """The context that an annotation in the ring puts into error; None for other records, and if it was before."""
+        annotation = self.annotation(record)
+        if annotation is None or not records.says_error(annotation.fields):
+            return None
+        target = annotation.target
+        context = yield from self.at(target)
+        noted = self.hot_annotations(target)
+        if not self._ring.live(target) and self.anything_cold():
+            noted |= (yield questions.annotations_of((target,))).get(target, {})
+        before = [fields for position, fields in noted.items() if position < record[0]]
+        if context is None or any(map(records.says_error, (context.more, *before))):
+            return None
+        return context
+
     def _failed(self, drained: int) -> set[int]:
         """Positions of the contexts that an annotation which the database may not have yet says to be in error."""
         found = set()

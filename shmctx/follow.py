@@ -17,11 +17,13 @@ from shmctx import drafts
 from shmctx.cold import Query
 from shmctx.cold.questions import Steps
 from shmctx.context import Context
-from shmctx.errors import InvalidField, ReadOnly, SegmentCorrupt
+from shmctx.errors import InvalidField, ReadOnly
 from shmctx.event import Event
 from shmctx.finder import Finder
-from shmctx.hot._core import CONTEXT, FIRST_POSITION, SEALED, Ring
+from shmctx.hot import extent
+from shmctx.hot._core import ANNOTATION, CONTEXT, FIRST_POSITION, SEALED
 from shmctx.hot.shapes import RecordTuple
+from shmctx.records import says_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +34,6 @@ _LOOK_AROUND = 1.0  # seconds of sleep between looks at the segment's name
 _SUCCESSION = 0.01  # the same while the segment is sealed and the next one not yet there
 _RECORDS, _BYTES = 256, 1 << 20  # of one scan, at most: it holds the interpreter lock
 _ROWS = 500  # of one question to the database
-_END = 1 << 56  # of positions
 
 
 class Host(Protocol):
@@ -54,6 +55,8 @@ class Following(TypedDict, total=False):
     agent_id: str | None
     session_id: str | None
     correlation_id: str | None
+    errors: bool | None
+    """True: only what is in error, when its context or the first annotation says so; False: what is not, so far."""
     catch_up: bool
     """Read from the database what was overwritten before the follower came to it (default), or pass over it."""
     timeout: float | None
@@ -85,6 +88,7 @@ class Follower:
         agent_id: str | None = None,
         session_id: str | None = None,
         correlation_id: str | None = None,
+        errors: bool | None = None,
         catch_up: bool = True,
         timeout: float | None = None,
     ) -> None:
@@ -95,12 +99,15 @@ class Follower:
             agent_id=drafts.text("agent_id", agent_id),
             session_id=drafts.text("session_id", session_id),
             event_name=drafts.text("event_name", event_name),
+            errors=errors,
         )
+        self._whatever = msgspec.structs.replace(self._wanted, errors=None)
+        self._told = 0, 0, 0  # a stretch [first, end) that the database told of, and the head then
         self._catch_up = catch_up
         self._timeout = timeout
         self._finder = host.finder()
         self._next = self._start(since)
-        self._asked_for = _first_whole(self._finder.ring)  # what lies before is history, and not missed
+        self._asked_for = extent.first_whole(self._finder.ring)  # what lies before is history, and not missed
         self._ready: deque[Event] = deque()
         self.missed, self.damaged = [], []
         self._sleeper = 0
@@ -110,7 +117,7 @@ class Follower:
     def _start(self, since: str | int | None) -> int:
         """The position to begin at. Raises InvalidField, MalformedRef, ForeignRef, ContextNotFound."""
         ring = self._finder.ring
-        head = _head(ring)
+        head = extent.head(ring)
         if since is None:
             return head
         if since == "begin":
@@ -141,11 +148,11 @@ class Follower:
     def _advance(self) -> Steps[None]:
         """Read on by some records, or by one stretch that is not in the ring."""
         ring = self._finder.ring
-        head = _head(ring)
+        head = extent.head(ring)
         if self._next >= head:
             self._move_on()
             return
-        start = self._next if ring.live(self._next) else max(self._next, min(_oldest(ring), head))
+        start = self._next if ring.live(self._next) else max(self._next, min(extent.oldest(ring), head))
         end, records, skipped = ring.scan(start, head, _RECORDS, _BYTES)
         if start > self._next:  # that moment, or the rest of a record that began before it
             end = skipped[0][1] if skipped and skipped[0][0] == start else start
@@ -164,16 +171,32 @@ class Follower:
         finder = self._finder
         found: list[tuple[Context, Event | None]] = []
         for record in records:
+            if record[1] == ANNOTATION and self._wanted.errors:
+                context = yield from self._failed(record)
+                if context is not None and finder.fits(context, self._whatever):
+                    found.append((context, None))
             if record[1] != CONTEXT:
                 continue
             context = finder.context(record)
             if context is None:  # its checksum fits, and it is no context
                 _tell(self.damaged, record[0], record[0] + 1)
-            elif finder.fits(context, self._wanted):
+            elif finder.fits(context, self._whatever) and self._in_state(context):
                 found.append((context, finder.data.at_hand(context, record[4])))
         elsewhere = [context for context, event in found if event is None]
         rest = iter((yield from finder.data.events(elsewhere)) if elsewhere else ())
         self._ready.extend(event or next(rest) for _, event in found)
+
+    def _in_state(self, context: Context) -> bool:
+        """Whether the error state is the one asked for; what annotations say comes when they come."""
+        wanted = self._wanted.errors
+        return wanted is None or (says_error(context.more) if wanted else not self._finder.in_error(context))
+
+    def _failed(self, record: RecordTuple) -> Steps[Context | None]:
+        """The context that an annotation puts into error, unless the database told of it."""
+        context = yield from self._finder.failed_by(record)
+        first, end, head = self._told
+        told = context is not None and first <= context.position < end and record[0] < head
+        return None if told else context
 
     def _pass_over(self, start: int, end: int) -> Steps[None]:
         """Tell a stretch without whole records, and deliver what the database has of it, some rows at a time."""
@@ -183,26 +206,28 @@ class Follower:
         else:
             _tell(self.damaged if self._finder.ring.live(start) else self.missed, start, end)
         if history or self._catch_up:
+            head = extent.head(self._finder.ring)
             wanted = msgspec.structs.replace(self._wanted, after=start - 1, before=end, limit=_ROWS)
             rows = yield from self._finder.stored(wanted)
             self._ready.extend((yield from self._finder.data.events(rows)))
             if len(rows) == _ROWS:
                 end = rows[-1].position + 1
+            self._told = (self._told[0] if self._told[1] == start else start), end, head
         self._next = end
 
     def _move_on(self) -> None:
         """Go on with the next generation of the segment, where there is one and this one is read to its end."""
         finder = self._host.finder()
-        if finder is not self._finder and _head(self._finder.ring) <= self._next:
+        if finder is not self._finder and extent.head(self._finder.ring) <= self._next:
             self._finder = finder
             # The former generation was drained before this one was made: what is not in it is not missed.
-            self._asked_for = _first_whole(finder.ring)
+            self._asked_for = extent.first_whole(finder.ring)
 
     def _patience(self) -> tuple[float, int]:
         """When the iteration is to end (time.monotonic seconds), and the position that it is to reach even so."""
         if self._timeout is None:
             return math.inf, 0
-        return time.monotonic() + self._timeout, _head(self._host.finder().ring)
+        return time.monotonic() + self._timeout, extent.head(self._host.finder().ring)
 
     def _pause(self, deadline: float, reached: int) -> float | None:
         """Seconds to sleep before the next look; None: the time is over."""
@@ -233,7 +258,7 @@ class Follower:
 
     def _sleep(self, seconds: float) -> None:
         ring = self._finder.ring
-        head = _head(ring)
+        head = extent.head(ring)
         self._sleeper = threading.get_ident()
         try:
             if head <= self._next and not self._closed:
@@ -258,7 +283,7 @@ class Follower:
             if pause is None:
                 break
             ring = self._finder.ring
-            head = _head(ring)
+            head = extent.head(ring)
             if head <= self._next:
                 await side.moved(ring, head, pause)
         raise StopAsyncIteration
@@ -301,31 +326,6 @@ class Follower:
 
     async def __aexit__(self, *_: object) -> None:
         self.close()
-
-
-def _head(ring: Ring) -> int:
-    """Where the next record goes. Raises SegmentCorrupt for what cannot be a position."""
-    reserved, head, _, _ = ring.positions()
-    if not FIRST_POSITION <= head <= reserved < _END:
-        raise SegmentCorrupt(f"The segment's control words say that {head:,} granules of {reserved:,} are in use.")
-    return head
-
-
-def _oldest(ring: Ring) -> int:
-    """The first position that can still be in a ring; the record there may have begun before it."""
-    header = ring.header()
-    reserved, _, _, tail = ring.positions()
-    first = reserved - header["capacity"]
-    if first < header["base"]:  # on the older side of the gap between generations
-        first -= header["base"] - header["gap_start"]
-    return max(first, tail, FIRST_POSITION)
-
-
-def _first_whole(ring: Ring) -> int:
-    """Where the oldest whole record of a ring begins; its head if it has none."""
-    head = _head(ring)
-    _, records, _ = ring.scan(min(_oldest(ring), head), head, 1, 1)
-    return records[0][0] if records else head
 
 
 def _tell(stretches: list[tuple[int, int]], start: int, end: int) -> None:
