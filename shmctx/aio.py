@@ -102,6 +102,10 @@ class AsyncStore:
         """As Store.forget."""
         await asyncio.to_thread(self._store.forget, ref, durable=durable)
 
+    async def prune(self, older_than: float | None = None, **waiting: Any) -> dict[str, Any]:
+        """As Store.prune."""
+        return await asyncio.to_thread(self._store.prune, older_than, **waiting)
+
     async def flush(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  (as in Store)
         """As Store.flush."""
         await asyncio.to_thread(self._store.flush, timeout)

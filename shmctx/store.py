@@ -13,9 +13,9 @@ from shmctx.filters import Filters, query
 from shmctx.finder import Finder
 from shmctx.follow import Follower, Following
 from shmctx.hot._core import Ring, make_ref
+from shmctx.keeping import Keeping
 from shmctx.sessions import Session
 from shmctx.settings import Settings
-from shmctx.writing import Writing
 
 if TYPE_CHECKING:
     from shmctx.aio import AsyncStore
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Store(Writing, Mapping[str, Context]):
+class Store(Keeping, Mapping[str, Context]):
     """Contexts by ref, over shared memory and a database. Made by `open` and `attach`.
 
     A read-only mapping of ref to Context. Thread-safe; survives fork; pickles as its name.

@@ -12,8 +12,7 @@ from shmctx.context import Context
 from shmctx.errors import NotDurable, RingFull, SegmentSealed, WriterStalled
 from shmctx.event import encode_data
 from shmctx.finder import Finder
-from shmctx.hot._core import ANNOTATION, CONTEXT, MARK, PAYLOAD, SESSION, SPACE_WAITS, Ring, parse_ref
-from shmctx.marks import FORGETTING, Action, Mark, encode_mark
+from shmctx.hot._core import ANNOTATION, CONTEXT, PAYLOAD, SESSION, SPACE_WAITS, Ring, parse_ref
 from shmctx.propagation import ORIGIN, Bound, Scope, current_scope
 from shmctx.settings import Settings
 
@@ -174,37 +173,6 @@ class Writing(ABC):
             self._append(*record)
         except _RARE:
             self._append_waiting(*record)
-
-    # ---- how long it is kept ----
-
-    def pin(self, ref: str, *, durable: bool = True) -> None:
-        """Keep a context and its event data for ever, whatever the retention says. Idempotent.
-
-        `durable`: return only when that is committed. Raises ContextNotFound, RingFull, NotDurable.
-        """
-        self._mark(Action.PIN, self.resolve(ref).position, durable=durable)
-
-    def unpin(self, ref: str, *, durable: bool = True) -> None:
-        """Take `pin` back: the context is kept as long as others of its kind. Raises what `pin` does."""
-        self._mark(Action.UNPIN, self.resolve(ref).position, durable=durable)
-
-    def forget(self, ref: str, *, durable: bool = True) -> None:
-        """Remove a context, its annotations and event data: from the ring, the database, the event log and its large
-        fields where no other event has them. What it caused stays, and still names it as its parent. Idempotent.
-
-        The names of its event, agent and client, and its session, are shared with others and stay. `durable`: return
-        only when all is gone. Raises ContextNotFound, RingFull, NotDurable (it will be forgotten; a second call waits).
-        """
-        finder = self._finder
-        position = finder.run(finder.locate(ref))
-        if position is None or position >= self._ring.positions()[1]:
-            raise finder.missing(ref)
-        self._mark(Action.FORGET, position, durable=durable)
-
-    def _mark(self, action: Action, position: int, *, durable: bool) -> None:
-        alias = FORGETTING if action is Action.FORGET else None
-        payload = encode_mark(Mark(action, position))
-        self._append_waiting(MARK, payload, 0, alias, None, None, None, None, durable=durable)
 
     def put_session(self, session: Mapping[str, Any]) -> tuple[int, str]:
         """(position of the session's record, session id); a record is stored only for data not seen before."""

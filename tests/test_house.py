@@ -32,7 +32,7 @@ LAYERS = [
     {"shmctx"},
     {"api"},
     {"store", "aio"},
-    {"writing", "follow", "sessions"},
+    {"keeping", "writing", "follow", "sessions"},
     {"attachment", "drafts", "event_data", "executors", "filters", "finder", "lineage", "propagation", "stats"},
     {"carrying", "loopside"},
     {"drain"},

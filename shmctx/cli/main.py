@@ -43,6 +43,10 @@ COMMANDS = {
     "session": ("session", "Show a session: data, agents, activity, responses."),
     "report": ("report", "Report frequent chains, slow handlers, bursts, deep chains."),
     "doctor": ("doctor", "Check the machine and the stores for problems."),
+    "prune": ("keep", "Remove what has expired, or say what would go."),
+    "pin": ("keep", "Keep contexts for ever."),
+    "unpin": ("keep", "Keep contexts only as long as others."),
+    "forget": ("keep", "Remove contexts and their events from everywhere."),
     "unlink": ("manage", "Remove the name of a segment."),
     "completion": ("manage", "Print the completion script of a shell."),
 }

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from shmctx.cold import questions, retention
+from shmctx.cold import questions, retention, rows
 from shmctx.cold.eventlog import EventLog
 from shmctx.cold.marking import lines_gone, remove
 from shmctx.cold.retention import Plan, Report, Stretch
@@ -89,6 +89,15 @@ class Pruner:
         self._round = self._steps(asked)
         return asked.position
 
+    def run(self, older_ns: int | None) -> Report:
+        """A whole round, for who need not drain meanwhile. Raises ColdError."""
+        self._round = self._steps(Asked(0, older_ns))
+        while self.at_work:
+            if not self.step():
+                time.sleep(_STEP)
+        told = self._db.execute("SELECT report FROM pruning WHERE position = 0").fetchone()[0]
+        return msgspec.json.decode(told, type=Report)
+
     def step(self) -> bool:
         """Go on with the round for some milliseconds; False where there is nothing to do at the moment."""
         if self._round is None:
@@ -148,16 +157,8 @@ class Pruner:
             elif stretch.done:
                 self._db.execute("DELETE FROM span WHERE first = ?", (stretch.first,))
 
-    def _horizon(self) -> int:
-        """Nothing before it is in the ring, or was when the oldest context was put that is not drained yet.
-
-        Two rings: a context not drained yet may name what lay a ring before it, also over the gap after a reboot.
-        """
-        position, capacity = self._db.execute("SELECT position, capacity FROM store").fetchone()
-        return int(position - 2 * capacity)
-
     def _sessions(self, report: Report) -> Iterator[bool]:
-        after, horizon = -1, self._horizon()
+        after, horizon = -1, rows.horizon(self._db)
         sql = "SELECT position FROM session WHERE position > ? AND position < ? ORDER BY position LIMIT ?"
         while found := [row[0] for row in self._db.execute(sql, (after, horizon, self._size))]:
             after = found[-1]
@@ -166,7 +167,7 @@ class Pruner:
             yield True
 
     def _payloads(self, report: Report) -> Iterator[bool]:
-        after, horizon = -1, self._horizon()
+        after, horizon = -1, rows.horizon(self._db)
         sql = "SELECT id FROM payload WHERE id > ? ORDER BY id LIMIT ?"
         while found := [row[0] for row in self._db.execute(sql, (after, self._size))]:
             after = found[-1]

@@ -174,6 +174,12 @@ def _in_error(query: Query) -> str:
     return f"{'' if query.errors else 'NOT '}({rows.RECORD_IN_ERROR} OR {noted} OR r.position IN ({known}))"
 
 
+def report_of(position: int) -> Question[dict[str, Any] | None]:
+    """What the round of pruning removed that the mark at a position asked for; None while it has not ended."""
+    sql = "SELECT report FROM pruning WHERE position = ? AND finished_ns IS NOT NULL"
+    return Question(sql, (position,), lambda found: rows.fields_from_json(found[0][0]) if found else None)
+
+
 def count() -> Question[int]:
     """How many contexts there are."""
     return Question("SELECT count(*) FROM record", (), lambda found: int(found[0][0]))
