@@ -95,21 +95,24 @@ def test_every_promise_is_held_by_tests():
         assert [statement for statement in statements if not NAMED_TEST.search(statement)] == [], anchor
 
 
-def test_the_example_of_the_readme_runs_as_it_is_written(segment_name, tmp_path):
+def test_the_examples_of_the_readme_run_as_they_are_written(segment_name, tmp_path):
     """Under a store name of the test's own; what is printed is what the comments say."""
-    (example,) = re.findall(r"(?ms)^```python\n(.*?)^```$", README.read_text())
-    expected = re.findall(r"(?m)^print\(.*\)  # (.*)$", example)
-    command = [sys.executable, "-c", example.replace('"ksi"', f'"{segment_name}"')]
+    examples = re.findall(r"(?ms)^```python\n(.*?)^```$", README.read_text())
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    for example in examples:
+        expected = re.findall(r"(?m)^print\(.*\)  # (.*)$", example)
+        command = [sys.executable, "-c", example.replace('"ksi"', f'"{segment_name}"')]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.splitlines() == expected
+        assert len(expected) > 1
 
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == expected
-    assert len(expected) > 1
     database = sqlite3.connect(tmp_path / "var" / "contexts.db")
     rows = database.execute("SELECT event_name FROM context ORDER BY position").fetchall()
     database.close()
-    assert rows == [("agent:spawn",), ("agent:status",)]
+    assert rows == [("agent:spawn",), ("agent:status",), ("agent:spawn",), ("agent:result",)]
 
 
 FORMAT = (ROOT / "docs" / "format.md").read_text()
