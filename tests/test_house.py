@@ -33,7 +33,8 @@ LAYERS = [
     {"api"},
     {"store", "aio"},
     {"keeping", "writing", "follow", "sessions"},
-    {"attachment", "drafts", "event_data", "executors", "filters", "finder", "lineage", "propagation", "stats"},
+    {"attachment", "drafts", "filters", "finder", "lineage", "propagation", "stats"},
+    {"event_data", "executors", "resolver"},
     {"carrying", "loopside"},
     {"drain"},
     {"cold"},
@@ -43,7 +44,7 @@ LAYERS = [
     {"records"},
     {"context"},
     # The extension is the floor, though its file lies with its caller: refs are decoded in C.
-    {"refs", "settings", "errors", "process", "forks", "hot.shapes", "hot._core"},
+    {"refs", "settings", "errors", "process", "forks", "names", "hot.shapes", "hot._core"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
