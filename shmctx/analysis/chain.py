@@ -5,6 +5,7 @@ slice, no walk needs recursion however deep a chain is, and as JSON it has one l
 """
 
 from collections.abc import Iterable, Iterator
+from typing import cast
 
 import msgspec
 
@@ -148,14 +149,16 @@ class _Placing:
         oldest: dict[Identity, Context] = {}
         for identity, context in named:
             oldest.setdefault(identity, context)
-        for identity, context in named:
+        for _, context in named:
             if context.ref not in self._placed:
-                entry = min(self._ring(identity), key=lambda member: oldest[member].ref)  # refs sort by age
+                entry = min(self._ring(context), key=lambda member: oldest[member].ref)  # refs sort by age
                 self._branch(entry, oldest[entry], CYCLE)
 
-    def _ring(self, identity: Identity) -> list[Identity]:
-        """The members of the ring that one comes to on the way up from here."""
+    def _ring(self, context: Context) -> list[Identity]:
+        """The ids of the ring that one comes to on the way up from here. Nobody who bears one of them was placed, nor
+        the id of anybody on the way; the context's own may have been, by another who brought the same."""
         met: dict[Identity, int] = {}
+        identity = cast(Identity, context.parent_identity)
         while identity not in met:
             met[identity] = len(met)
             identity = self._parents[identity]
