@@ -1,8 +1,7 @@
 """Between records of the ring and rows of the database, both ways."""
 
-import sqlite3
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -21,6 +20,9 @@ from shmctx.context import (
 from shmctx.hot._core import ANNOTATION, CONTEXT, SESSION, make_ref
 from shmctx.hot.shapes import RecordTuple
 from shmctx.payloads import HASH_BYTES, digest
+
+if TYPE_CHECKING:
+    import sqlite3  # not loaded by `import shmctx`
 
 Row = tuple[Any, ...]
 
@@ -266,7 +268,7 @@ def fields_from_json(text: str) -> dict[str, Any]:
     return fields
 
 
-def horizon(connection: sqlite3.Connection) -> int:
+def horizon(connection: "sqlite3.Connection") -> int:
     """Nothing before it is in the ring, or was when the oldest context was put that is not drained yet.
 
     Two rings: a context not drained yet may name what lay a ring before it, also over the gap after a reboot.
