@@ -9,6 +9,7 @@ from typing import Self
 import shmctx
 from shmctx.cold import rows, schema
 from shmctx.hot._core import CONTEXT
+from shmctx.records import decode_event
 
 BATCH = shmctx.Settings().batch_records
 CHECKPOINT_PAGES = (8 << 20) // 4096
@@ -19,12 +20,16 @@ def prepared(store: shmctx.Store) -> tuple[list[rows.Row], dict[str, int]]:
     """The rows that the contexts in the ring become, and the ids of their texts. They have no optional fields."""
     texts: dict[str, int] = {}
     found: list[rows.Row] = []
+
+    def intern(text: str) -> int:
+        return texts.setdefault(text, len(texts) + 1)
+
     ring = store._ring  # noqa: SLF001 - as the leader reads it
     _, head, position, _ = ring.positions()
     while position < head:
         position, records, _ = ring.scan(position, head, 1024, 4 << 20)
         found += [
-            rows.record_row(place, time_ns, payload, lambda text: texts.setdefault(text, len(texts) + 1))
+            rows.record_row(place, time_ns, decode_event(payload), None, intern)
             for place, kind, _, time_ns, payload in records
             if kind == CONTEXT
         ]
