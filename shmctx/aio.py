@@ -31,7 +31,7 @@ class AsyncStore:
         self._attachment = attachment
         self._answered = AsyncSqliteReader(attachment.database, attachment.store_id).answered
 
-    async def _run(self, question: Callable[[Finder], Steps[T]]) -> T:
+    async def run(self, question: Callable[[Finder], Steps[T]]) -> T:
         """As Store does: ask the generation in use now, and again if it ended meanwhile."""
         while True:
             found = await self._answered(question(self._store.finder()))
@@ -42,45 +42,45 @@ class AsyncStore:
         """As Store.get."""
         if self._store.get_bytes(ref) is not None:
             return self._store.get(ref, default)
-        context = await self._run(lambda finder: finder.find(ref))
+        context = await self.run(lambda finder: finder.find(ref))
         return default if context is None else context
 
     async def resolve(self, ref: str) -> Context:
         """As store[ref]. Raises ContextNotFound."""
-        return await self._run(lambda finder: finder.resolve(ref))
+        return await self.run(lambda finder: finder.resolve(ref))
 
     async def query(self, **wanted: Unpack[filters.Filters]) -> list[Context]:
         """As Store.query."""
-        return await self._run(lambda finder: filters.query(finder, self._store.store_id, wanted))
+        return await self.run(lambda finder: filters.query(finder, self._store.store_id, wanted))
 
     async def children(self, ref: str) -> list[Context]:
         """As Store.children."""
-        return await self._run(lambda finder: lineage.children(finder, ref))
+        return await self.run(lambda finder: lineage.children(finder, ref))
 
     async def ancestors(self, ref: str) -> list[Context]:
         """As Store.ancestors."""
-        return await self._run(lambda finder: lineage.ancestors(finder, ref))
+        return await self.run(lambda finder: lineage.ancestors(finder, ref))
 
     async def descendants(self, ref: str, *, max_depth: int | None = None) -> list[Context]:
         """As Store.descendants."""
-        return await self._run(lambda finder: lineage.descendants(finder, ref, max_depth))
+        return await self.run(lambda finder: lineage.descendants(finder, ref, max_depth))
 
     async def siblings(self, ref: str) -> list[Context]:
         """As Store.siblings."""
-        return await self._run(lambda finder: lineage.siblings(finder, ref))
+        return await self.run(lambda finder: lineage.siblings(finder, ref))
 
     async def session(self, session_id: str) -> Session:
         """As Store.session."""
-        return await self._run(lambda finder: sessions.session(finder, session_id))
+        return await self.run(lambda finder: sessions.session(finder, session_id))
 
     async def event(self, ref: str) -> Event | None:
         """As Store.event."""
-        return await self._run(lambda finder: finder.event(ref))
+        return await self.run(lambda finder: finder.event(ref))
 
     async def events(self, contexts: Iterable[Context | str]) -> list[Event]:
         """As Store.events."""
         found = [context if isinstance(context, Context) else await self.resolve(context) for context in contexts]
-        return await self._run(lambda finder: finder.data.events(found))
+        return await self.run(lambda finder: finder.data.events(found))
 
     async def put(self, event_name: str, **fields: Any) -> str:
         """As Store.put, for puts that wait: durable ones, and those that may meet a full ring."""

@@ -78,11 +78,11 @@ class Store(Keeping, Mapping[str, Context]):
 
     def __iter__(self) -> Iterator[str]:
         """Refs of all contexts, hot and cold, oldest first."""
-        positions = self._run(lineage.all_positions)
+        positions = self.run(lineage.all_positions)
         return (make_ref(self.store_id, position) for position in positions)
 
     def __len__(self) -> int:
-        return len(self._run(lineage.all_positions))
+        return len(self.run(lineage.all_positions))
 
     def query(self, **filters: Unpack[Filters]) -> list[Context]:
         """Contexts that fit all that is given, drained or not, oldest first.
@@ -91,9 +91,9 @@ class Store(Keeping, Mapping[str, Context]):
         id), errors, since (inclusive) and until (exclusive; seconds since 1970 or datetimes), limit, newest_first,
         after (the ref where the page before ended). Raises InvalidField, ContextNotFound, ColdError.
         """
-        return self._run(lambda finder: query(finder, self.store_id, filters))
+        return self.run(lambda finder: query(finder, self.store_id, filters))
 
-    def _run(self, question: Callable[[Finder], Steps[T]]) -> T:
+    def run(self, question: Callable[[Finder], Steps[T]]) -> T:
         """Ask the generation in use now; if it ended meanwhile, newer contexts may lie in its successor: ask again."""
         while True:
             finder = self.finder()
@@ -103,32 +103,32 @@ class Store(Keeping, Mapping[str, Context]):
 
     def children(self, ref: str) -> list[Context]:
         """The contexts that this one caused directly, oldest first."""
-        return self._run(lambda finder: lineage.children(finder, ref))
+        return self.run(lambda finder: lineage.children(finder, ref))
 
     def ancestors(self, ref: str) -> list[Context]:
         """Parent, grandparent, ... up to the start of the chain, or to where it is not known any more."""
-        return self._run(lambda finder: lineage.ancestors(finder, ref))
+        return self.run(lambda finder: lineage.ancestors(finder, ref))
 
     def descendants(self, ref: str, *, max_depth: int | None = None) -> list[Context]:
         """All contexts that this one caused, directly or not, oldest first; `max_depth` levels at most."""
-        return self._run(lambda finder: lineage.descendants(finder, ref, max_depth))
+        return self.run(lambda finder: lineage.descendants(finder, ref, max_depth))
 
     def siblings(self, ref: str) -> list[Context]:
         """The other contexts that the same one caused, oldest first."""
-        return self._run(lambda finder: lineage.siblings(finder, ref))
+        return self.run(lambda finder: lineage.siblings(finder, ref))
 
     def session(self, session_id: str) -> Session:
         """What belongs to a session: its data, events, agents, activity. Raises SessionNotFound, ColdError."""
-        return self._run(lambda finder: sessions.session(finder, session_id))
+        return self.run(lambda finder: sessions.session(finder, session_id))
 
     def event(self, ref: str) -> Event | None:
         """The event of a ref or alias: its context and its data, from the ring or the log. Raises as get does."""
-        return self._run(lambda finder: finder.event(ref))
+        return self.run(lambda finder: finder.event(ref))
 
     def events(self, contexts: Iterable[Context | str]) -> list[Event]:
         """The events of many contexts or refs, in their order. Raises ContextNotFound, ColdError."""
         found = [context if isinstance(context, Context) else self.resolve(context) for context in contexts]
-        return self._run(lambda finder: finder.data.events(found))
+        return self.run(lambda finder: finder.data.events(found))
 
     def follow(self, **following: Unpack[Following]) -> Follower:
         """The events that any process puts from now on, or from an earlier position: for `for` and `async for`.
