@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shmctx import payloads
 from shmctx.cold import questions
@@ -13,6 +14,9 @@ from shmctx.errors import RecordDamaged
 from shmctx.event import Event, decode_data
 from shmctx.hot._core import ALIAS_LINK, CONTEXT, FIRST_POSITION, PAYLOAD, Ring
 from shmctx.records import NOT_DECODABLE, StoredEvent, decode_event
+
+if TYPE_CHECKING:
+    from shmctx.log.reader import LogReader
 
 
 class EventData:
@@ -36,6 +40,10 @@ class EventData:
                 data = payloads.restore(data, (yield from self._payloads_of(context.position)))
             events.append(Event(context, data))
         return events
+
+    def log_reader(self) -> Steps["LogReader"]:
+        """The reader of the event log's files."""
+        return self._log.reader()
 
     def at_hand(self, context: Context, payload: bytes) -> Event | None:
         """The event of a context whose record is at hand; None if parts of its data have to be looked for elsewhere."""

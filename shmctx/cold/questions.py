@@ -4,7 +4,7 @@ The code that decides what to ask (`finder`, `lineage`) does not know who asks: 
 questions and are sent answers, and runs unchanged over the synchronous pool and over aiosqlite.
 """
 
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -35,7 +35,7 @@ class Question(NamedTuple, Generic[T]):
     """One SELECT; `convert` turns all its rows into the answer."""
 
     sql: str
-    values: Sequence[Any]
+    values: Sequence[Any] | Mapping[str, Any]
     convert: Callable[[list[rows.Row]], T]
 
 
@@ -67,6 +67,12 @@ def context_at(position: int, store_id: int) -> Question[Context | None]:
         return rows.context_from_row(found[0], store_id) if found else None
 
     return Question(f"{_CONTEXTS} WHERE r.position = ?", (position,), convert)
+
+
+def contexts_at(positions: Sequence[int], store_id: int) -> Question[list[Noted]]:
+    """The contexts at up to CHUNK positions, in their order, with their annotations."""
+    test = f"WHERE r.position IN ({','.join('?' * len(positions))}) ORDER BY r.position"
+    return Question(f"{_NOTED} {test}", positions, lambda found: _noted(found, store_id))
 
 
 def position_of(alias: str) -> Question[int | None]:
