@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 REST = 60.0
 """Seconds until compressing is tried again where it failed."""
+OWNER = "store"
+"""The file that names the store whose log a directory holds."""
+MAX_SEGMENT = 1 << 32
+"""Bytes: a row has 32 bits for where a line begins."""
 
 
 class EventLog:
@@ -32,7 +36,7 @@ class EventLog:
         self._db = connection
         self._database = database
         self._directory = directory
-        self._rotate_bytes = rotate_bytes
+        self._rotate_bytes = min(rotate_bytes, MAX_SEGMENT)
         self._writer: LogWriter | None = None
         self._tail: LogTail | None = None
         self._resting = 0.0
@@ -46,20 +50,29 @@ class EventLog:
     def settle(self) -> None:
         """Open the log and cut off what a predecessor appended and did not commit; in a transaction. Idempotent.
 
-        Raises LogUnavailable, and ColdMismatch where the log is to be moved but its files were not.
+        Raises LogUnavailable, and ColdMismatch where the log is to be moved but its files were not, or the directory
+        holds another store's log by now: what is to be cut off there may be what that store has committed.
         """
         from shmctx.log.writer import LogTail, LogWriter  # agents never load what only a leader needs
 
         if self._writer is not None:
             return
-        row = self._db.execute("SELECT log_number, log_day, log_size FROM store").fetchone()
+        store_id, *row = self._db.execute("SELECT store_id, log_number, log_day, log_size FROM store").fetchone()
         tail = None if row[0] is None else LogTail(*row)
         directory = self.directory
         if self._directory not in (None, directory):
             directory = self._moved(directory, tail)
+        owner = _owner(directory)
+        if tail is not None and owner not in (store_id, None):
+            raise ColdMismatch(
+                f"{directory} holds the event log of store {owner:06x}, that of {self._database} is {store_id:06x}.",
+                hint="Give every store an event log of its own.",
+            )
         writer = LogWriter(directory, rotate_bytes=self._rotate_bytes)
         self._remember(writer.open(tail))
         self._writer = writer
+        if owner != store_id:
+            _claim(directory, store_id)
 
     def _moved(self, former: Path, tail: "LogTail | None") -> Path:
         assert self._directory is not None
@@ -158,3 +171,18 @@ class EventLog:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+def _owner(directory: Path) -> int | None:
+    """The store whose log a directory holds; None if nothing says so."""
+    try:
+        return int((directory / OWNER).read_bytes(), 16)
+    except (OSError, ValueError):
+        return None
+
+
+def _claim(directory: Path, store_id: int) -> None:
+    from shmctx.log import files
+
+    with files.translated(directory):
+        (directory / OWNER).write_text(f"{store_id:06x}\n")
