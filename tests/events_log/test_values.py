@@ -21,8 +21,10 @@ QUICK = hypothesis.settings(
     deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck), phases=[hypothesis.Phase.generate]
 )
 keys = text | st.sampled_from(["content", "messages", "result", "$payload", "ref", "data", "size", "_agent_id"])
-marks = st.builds(lambda digest, size: {"$payload": digest.hex(), "size": size}, st.binary(max_size=20), st.integers(0, 9999))
-datas = st.dictionaries(keys, values | marks | st.text("aé\n\0\"\\", min_size=900, max_size=1100), max_size=4)
+marks = st.builds(
+    lambda digest, size: {"$payload": digest.hex(), "size": size}, st.binary(max_size=20), st.integers(0, 9999)
+)
+datas = st.dictionaries(keys, values | marks | st.text('aé\n\0"\\', min_size=900, max_size=1100), max_size=4)
 
 
 def test_data_is_the_same_hot_cold_and_rehydrated(stores, side, seed):
@@ -117,7 +119,7 @@ def test_what_cannot_be_stored_is_named_and_nothing_is_stored(stores, put):
         assert message in str(caught.value)
         assert "Nothing was stored" in str(caught.value)
     for data in ([1], "text", 1, {1: 2}, {b"a": 1}):
-        with pytest.raises(InvalidField, match="^data"):
+        with pytest.raises(InvalidField, match=r"^data"):
             put(store, data)
     assert store.stats()["positions"]["head"] == head
     assert shmctx.current() is None
