@@ -3,13 +3,14 @@
 The ring is asked first: whatever is drained between the two steps then shows up in the database.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from shmctx import records
-from shmctx.cold import Query, chains, questions
-from shmctx.cold.questions import Noted, Steps
-from shmctx.context import Context, Identity
+from shmctx.cold import Query, questions
+from shmctx.cold.questions import Noted, Question, Steps
+from shmctx.context import Context
 from shmctx.hot._core import AGENT_LINK, CONTEXT, CORRELATION_LINK, PARENT_LINK, SESSION_LINK
 from shmctx.hot.shapes import RecordTuple
 from shmctx.names import matcher
@@ -69,10 +70,17 @@ class Finder(Resolver):
 
     def stored(self, query: Query) -> Steps[list[Context]]:
         """Contexts in the database that fit, in the query's order, annotations merged."""
+
+        def question(drained: int) -> Question[list[Noted]]:
+            return questions.contexts(query, self._store_id, () if query.errors is None else self._failed(drained))
+
+        return (yield from self._noted(question))
+
+    def _noted(self, question: Callable[[int], Question[list[Noted]]]) -> Steps[list[Context]]:
+        """What the database answers to a question, given the drain position, with the ring's annotations merged too."""
         while self.anything_cold():
             _, head, drained, _ = self._ring.positions()
-            failed = () if query.errors is None else self._failed(drained)
-            cold: list[Noted] = yield questions.contexts(query, self._store_id, failed)
+            cold: list[Noted] = yield question(drained)
             found = [self._with_annotations(context, noted, drained) for context, noted in cold]
             if drained == head or self._ring.live(drained):  # else annotations were drained and overwritten meanwhile
                 return found
@@ -113,21 +121,30 @@ class Finder(Resolver):
         hot = ((position, self.hot(position)) for position in positions)
         found = {position: context for position, context in hot if context is not None}
         missing = [position for position in positions if position not in found]
-        for start in range(0, len(missing), questions.CHUNK) if self.anything_cold() else ():
-            chunk = missing[start : start + questions.CHUNK]
-            contexts: list[Context] = yield chains.contexts(chunk, self._store_id)
-            noted = yield questions.annotations_of(chunk)
-            for context in contexts:
-                position = context.position
-                found[position] = self._annotate(context, position, noted.get(position, {}))
+        for start in range(0, len(missing), questions.CHUNK):
+            question = questions.contexts_at(missing[start : start + questions.CHUNK], self._store_id)
+            cold = yield from self._noted(functools.partial(_same, question))
+            found |= {context.position: context for context in cold}
         return found
 
-    def undrained_children(self, parent: Identity) -> Iterator[Context]:
-        """Contexts that name this parent and that the database may not have yet."""
-        for position in self._ring.find(PARENT_LINK, parent, self._ring.positions()[2], MANY):
-            context = self.hot(position)
-            if context is not None and context.parent_identity == parent:
-                yield context
+    def effects_in_ring(self, cause: Context) -> tuple[list[Context], bool]:
+        """What a context caused directly, as far as the ring has it; and whether that is all there is, so that nobody
+        need ask the database: what a native context caused lies behind it. Otherwise it is at least what is not
+        drained yet."""
+        identity = cause.identity
+        native = isinstance(identity, int) and identity >= self._base
+        found, whole = [], native
+        for position in self._ring.find(PARENT_LINK, identity, cause.position if native else self._drained(), MANY):
+            record = self._whole(position)
+            context = None if record is None else self.context(record)
+            if context is not None and context.parent_identity == identity:
+                found.append(context)
+            elif record is None or (context is None and record[1] == CONTEXT):
+                whole = False
+        return found, whole and self._ring.live(cause.position)
+
+    def _drained(self) -> int:
+        return self._ring.positions()[2]
 
     def _undrained(self, query: Query, drained: int) -> Iterator[Context]:
         """Hot contexts from the drain position on that fit."""
@@ -181,3 +198,8 @@ class Finder(Resolver):
         return records.says_error(context.more) or any(
             map(records.says_error, self.hot_annotations(context.position).values())
         )
+
+
+def _same(question: Question[list[Noted]], _drained: int) -> Question[list[Noted]]:
+    """A question that does not depend on the drain position."""
+    return question

@@ -5,7 +5,7 @@ two is seen in one of them. The database follows whole chains by itself: how dee
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from shmctx.cold import Query, chains, questions
@@ -97,9 +97,8 @@ def _effects(
 ) -> Steps[list[Context]]:
     """Add to `found` what these contexts caused, and return it; `further`: with the effects of that, as far as they
     were seen on the way. Whatever is returned must be asked about in turn: hot effects of cold contexts come then."""
-    hot = _hot_effects(finder, causes, found, further=further)
-    asked = [context.identity for context in (causes + hot if further else causes)]
-    positions: Iterable[int] = (yield from _in_chunks(finder, chains.children, asked)) if asked else ()
+    hot, asked = _hot_effects(finder, causes, found, further=further)
+    positions = yield from _in_chunks(finder, chains.children, asked)
     new = [position for position in dict.fromkeys(positions) if position not in found]
     if further:
         new = yield from _in_chunks(finder, chains.below, new)
@@ -108,16 +107,22 @@ def _effects(
     return list(cold.values()) if further else hot + list(cold.values())
 
 
-def _hot_effects(finder: Finder, causes: list[Context], found: dict[int, Context], *, further: bool) -> list[Context]:
-    """What of it is not drained yet."""
+def _hot_effects(
+    finder: Finder, causes: list[Context], found: dict[int, Context], *, further: bool
+) -> tuple[list[Context], list[Identity]]:
+    """What of it is in the ring, and whose effects the database may have besides."""
     new: list[Context] = []
+    asked: list[Identity] = []
     for cause in itertools.chain(causes, new) if further else causes:  # `new` grows meanwhile
-        for effect in finder.undrained_children(cause.identity):
+        effects, whole = finder.effects_in_ring(cause)
+        if not whole:
+            asked.append(cause.identity)
+        for effect in effects:
             position = effect.position
             if position not in found:
                 found[position] = effect
                 new.append(effect)
-    return new
+    return new, asked
 
 
 def _in_chunks(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from shmctx.cold import rows
 from shmctx.cold.questions import Question
-from shmctx.context import EVENT_PREFIX, Context, Identity
+from shmctx.context import EVENT_PREFIX, Identity
 from shmctx.records import packed
 
 _BELOW = """
@@ -44,12 +44,6 @@ def below(positions: Sequence[int]) -> Question[list[int]]:
 def above(position: int) -> Question[list[int]]:
     """A position that holds a context, and those of its parent, grandparent, ... as far as they are known."""
     return Question(_ABOVE, (position,), _positions)
-
-
-def contexts(positions: Sequence[int], store_id: int) -> Question[list[Context]]:
-    """The contexts at up to CHUNK positions, without their annotations."""
-    sql = f"{rows.select_contexts()} WHERE r.position IN ({_marks(positions)})"
-    return Question(sql, positions, lambda found: [rows.context_from_row(row, store_id) for row in found])
 
 
 def newest_session(session_id: str) -> Question[int | None]:
