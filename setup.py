@@ -26,7 +26,7 @@ from setuptools.command.build_ext import build_ext
 
 CORE = "shmctx/hot/core"
 # What knows nothing of Python: a C program can be built from these alone. The other C files are glue.
-CORE_SOURCES = [f"{CORE}/{name}.c" for name in ("ring", "lock", "wait", "index", "repair", "format")]
+CORE_SOURCES = [f"{CORE}/{name}.c" for name in ("ring", "erase", "lock", "wait", "index", "repair", "format")]
 
 RELEASE_FLAGS = ["-std=c11", "-O2", "-D_GNU_SOURCE=1", "-Wall", "-Wextra", "-pthread", "-fvisibility=hidden"]
 # CRC-32C in hardware: every x86-64 processor since 2008 has it, and every arm64 server processor.

@@ -127,9 +127,8 @@ class Pruner:
             while not stretch.done:
                 self._contexts(stretch, report)
                 yield True
-        if report.contexts:
-            yield from self._sessions(report)
-            yield from self._payloads(report)
+        yield from self._sessions(report)
+        yield from self._payloads(report)
         yield from self._quarantine(plan, report)
         yield from self._lines(report)
         yield from self._pages(report)

@@ -50,11 +50,11 @@ def _survey(db: sqlite3.Connection, database: Path, plan: Plan) -> Report:
             lines += retention.count(report, expired)
             gone.update(found.position for found in expired)
     horizon = rows.horizon(db)
-    if gone:
-        report.sessions = _unused(db, "SELECT position FROM session WHERE position < ?", horizon, _SESSION_USES, gone)
-        payloads = "SELECT id, length(data) FROM payload WHERE position < ?"
-        unneeded = [row for row in db.execute(payloads, (horizon,)) if _is_unused(db, _PAYLOAD_USES, row[0], gone)]
-        report.payloads, report.payload_bytes = len(unneeded), sum(size for _, size in unneeded)
+    sessions = db.execute("SELECT position FROM session WHERE position < ?", (horizon,))
+    report.sessions = sum(_is_unused(db, _SESSION_USES, row[0], gone) for row in sessions)
+    payloads = db.execute("SELECT id, length(data) FROM payload WHERE position < ?", (horizon,))
+    unneeded = [size for which, size in payloads if _is_unused(db, _PAYLOAD_USES, which, gone)]
+    report.payloads, report.payload_bytes = len(unneeded), sum(unneeded)
     limit = time.time_ns() - plan.quarantine_ns
     report.quarantined = db.execute("SELECT count(*) FROM quarantine WHERE noted_ns <= ?", (limit,)).fetchone()[0]
     _files(db, database, lines, report)
@@ -64,10 +64,6 @@ def _survey(db: sqlite3.Connection, database: Path, plan: Plan) -> Report:
 
 _SESSION_USES = "SELECT position FROM record WHERE session = ?"
 _PAYLOAD_USES = "SELECT position FROM payload_use WHERE payload = ?"
-
-
-def _unused(db: sqlite3.Connection, sql: str, horizon: int, uses: str, gone: set[int]) -> int:
-    return sum(_is_unused(db, uses, row[0], gone) for row in db.execute(sql, (horizon,)))
 
 
 def _is_unused(db: sqlite3.Connection, uses: str, which: int, gone: set[int]) -> bool:

@@ -95,11 +95,12 @@ class Rounds:
             return False
 
 
-def forget(ring: Ring, writer: SqliteWriter, batch: Batch) -> Batch:
+def forget(ring: Ring, writer: SqliteWriter, batch: Batch, *, in_ring: bool = True) -> Batch:
     """Before the commit of a batch with marks that forget: take out of the ring what they name.
 
     Large fields go first and the context last, so that whoever does this again, after a death within, still finds what
-    the context refers to. The batch that is returned says which large fields the database may drop.
+    the context refers to. The batch that is returned says which large fields the database may drop. Without `in_ring`
+    it is only worked out: a recovery leaves the segment as it is.
     """
     targets = marks.forgotten(batch.records)
     if not targets:
@@ -107,21 +108,22 @@ def forget(ring: Ring, writer: SqliteWriter, batch: Batch) -> Batch:
     hashes = set(writer.payloads_of(targets))
     for target in targets:
         hashes.update(_refers_to(_record(ring, target)))
-    for digest in hashes:
-        for position in ring.find(ALIAS_LINK, payloads.alias(digest), 0, _MANY):
-            record = _record(ring, position)
-            if position < batch.end and (record is None or (record[1] == PAYLOAD and record[4].startswith(digest))):
-                ring.erase(position)
-    erase(ring, targets)
+    if in_ring:
+        for digest in hashes:
+            _erase_field(ring, digest, batch.end)
+        erase(ring, targets)
     # After the erasing: who puts the same field again either comes before this look, or finds it gone.
     return msgspec.structs.replace(batch, unneeded=sorted(hashes - _wanted(ring, batch.end, hashes)))
 
 
-def forget_again(ring: Ring) -> None:
-    """For a new leader: what its predecessor, or a recovery, forgot in the database and not in the ring."""
+def forget_again(ring: Ring, drained: int) -> None:
+    """For a new leader: what its predecessor, or a recovery, forgot in the database and not in the ring.
+
+    A recovery's large fields stay until they are overwritten or old: others may be referring to them at this moment.
+    """
     for position in ring.find(ALIAS_LINK, marks.FORGETTING, 0, _MANY):
         record = _record(ring, position)
-        if record is not None:
+        if record is not None and position < drained:
             erase(ring, marks.forgotten([record]))
 
 
@@ -138,6 +140,14 @@ def erase(ring: Ring, targets: Sequence[int]) -> None:
         record = _record(ring, target)
         if record is None or record[1] == CONTEXT:
             ring.erase(target)
+
+
+def _erase_field(ring: Ring, digest: bytes, end: int) -> None:
+    """Erase what the ring has of a large field before `end`; what comes after that was put by somebody else."""
+    for position in ring.find(ALIAS_LINK, payloads.alias(digest), 0, _MANY):
+        record = _record(ring, position)
+        if position < end and (record is None or (record[1] == PAYLOAD and record[4].startswith(digest))):
+            ring.erase(position)
 
 
 def _record(ring: Ring, position: int) -> RecordTuple | None:

@@ -93,7 +93,7 @@ class Leader:
             raise
         self._writer = writer
         announce(segment.ring, self._cursor.epoch)
-        ageing.forget_again(segment.ring)
+        ageing.forget_again(segment.ring, self._cursor.position)
         self._rounds.begin(writer)
         segment.ring.set_drained(self._cursor.position)
         lost = self._lost()

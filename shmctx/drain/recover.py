@@ -18,6 +18,7 @@ from shmctx import process
 from shmctx.cold import Batch, Cursor
 from shmctx.cold.sqlite import SqliteWriter, read_uri, translated
 from shmctx.drain import generation
+from shmctx.drain.ageing import forget
 from shmctx.drain.election import Election
 from shmctx.errors import ColdMismatch, LeaderAlive, SegmentCorrupt, SegmentMissing
 from shmctx.hot import segment as segments
@@ -203,7 +204,8 @@ def _replay(report: Report, ring: Ring, writer: SqliteWriter | None, start: int,
         damaged = _damaged(report, ring, skipped)
         _count(report, records)
         if writer is not None:
-            writer.commit(Batch(start=position, end=end, records=records, damaged=damaged))
+            batch = Batch(start=position, end=end, records=records, damaged=damaged)
+            writer.commit(forget(ring, writer, batch, in_ring=False))
         position = end
         progress(position - start, head - start)
     report.position = position
@@ -226,8 +228,9 @@ def _replay_orphan(report: Report, ring: Ring, writer: SqliteWriter | None) -> N
     while position < head:
         position, records, skipped = ring.scan(position, head, _RECORDS, _BYTES)
         damaged = _damaged(report, ring, skipped)
-        stored = writer.insert(records, damaged) if writer is not None else len(records)
-        report.already_stored += len(records) - stored
+        counted = sum(record[1] in (CONTEXT, SESSION, ANNOTATION) for record in records)
+        stored = writer.insert(records, damaged) if writer is not None else counted
+        report.already_stored += counted - stored
         _count(report, records)
     if report.damaged:
         report.outcome = Outcome.DAMAGED

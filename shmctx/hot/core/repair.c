@@ -21,6 +21,7 @@ shx_status shx_repair(shx_ring *ring) {
     if (reserved > head) {
         /* Claimed, not committed. Readers have given up what was there; the space cannot be handed back, because
          * `reserved` never shrinks, so it becomes padding. */
+        shx_clear(ring, head, reserved - head);
         shx_write_padding(ring, head, reserved - head);
         /* Release: as in publish. */
         atomic_store_explicit(&writer->head, reserved, memory_order_release);

@@ -4,6 +4,7 @@
 
 #include "crc32c.h"
 #include "lock.h"
+#include "seal.h"
 #include "wait.h"
 
 #define RELAXED memory_order_relaxed
@@ -19,17 +20,6 @@ shx_record *shx_slot(const shx_ring *ring, uint64_t position) {
 
 static uint64_t granules_of(uint32_t size) { return 1 + ((uint64_t)size + SHX_GRANULE - 1) / SHX_GRANULE; }
 
-static uint32_t seal_crc(uint32_t crc, uint64_t time_ns, uint32_t size, uint64_t stamp) {
-    crc = shx_crc_word(crc, time_ns);
-    crc = shx_crc_word(crc, size);
-    return shx_crc_word(crc, stamp) ^ SHX_CRC_START;
-}
-
-/* The checksum of a record that was erased: of its header alone, from a start that no payload begins with. */
-static uint32_t erased_crc(uint64_t time_ns, uint32_t size, uint64_t stamp) {
-    return seal_crc(~SHX_CRC_START, time_ns, size, stamp & ~SHX_ANNOTATED);
-}
-
 /* ---- writing: everything here runs under the lock ---- */
 
 static void write_payload(shx_record *record, const unsigned char *payload, uint32_t size) {
@@ -43,8 +33,10 @@ static void write_payload(shx_record *record, const unsigned char *payload, uint
     if (left) {
         word = 0;
         memcpy(&word, payload, left);
-        store(words, word);
+        store(words++, word);
     }
+    /* Up to the granule's end: what was forgotten must not lie on behind a newer record. */
+    for (; (uintptr_t)words % SHX_GRANULE; words++) store(words, 0);
 }
 
 /* Readers look at `reserved` after copying: it must be seen to cover [head, end) before any byte there changes. */
@@ -157,6 +149,7 @@ static shx_status append_locked(shx_ring *ring, const shx_draft *draft, uint32_t
     if (head - drained + padding + need > ring->capacity) return SHX_FULL;
     if (padding) {
         claim(ring, head, head + padding);
+        shx_clear(ring, head, padding);
         shx_write_padding(ring, head, padding);
         head += padding;
         publish(ring, head);
@@ -325,14 +318,6 @@ static inline bool copy_checked(const shx_ring *ring, const shx_view *view, void
     return seal_crc(crc, view->time_ns, size, stamp) == view->crc;
 }
 
-/* Whether the header at the view's slot is that of an erased record. */
-static bool is_erased(const shx_ring *ring, const shx_view *view) {
-    uint64_t size_crc = load(&shx_slot(ring, view->position)->size_crc);
-    uint64_t stamp = view->position | (uint64_t)view->kind << SHX_POSITION_BITS;
-    return view->kind != SHX_PADDING && (uint32_t)size_crc == view->size &&
-           size_crc >> 32 == erased_crc(view->time_ns, view->size, stamp);
-}
-
 /* Why a copy does not fit its checksum. After the fence that follows a copy: bytes from an eraser show its checksum. */
 static shx_status unfit(const shx_ring *ring, const shx_view *view) {
     if (is_erased(ring, view)) return SHX_ERASED;
@@ -405,45 +390,4 @@ uint64_t shx_resync(const shx_ring *ring, uint64_t position, void *scratch) {
         position = shx_after(ring, position + 1);
     }
     return head;
-}
-
-/* ---- erasing ---- */
-
-/* Whether the payload where it lies fits the checksum; its last word is filled with zeroes, as the checksum's is. */
-static bool fits(const shx_ring *ring, const shx_view *view) {
-    const _Atomic uint64_t *words = (const _Atomic uint64_t *)(shx_slot(ring, view->position) + 1);
-    uint32_t crc = SHX_CRC_START;
-    for (uint64_t left = view->size; left; left -= left < sizeof(uint64_t) ? left : sizeof(uint64_t))
-        crc = shx_crc_word(crc, load(words++));
-    uint64_t stamp = view->position | (uint64_t)view->kind << SHX_POSITION_BITS;
-    crc = seal_crc(crc, view->time_ns, view->size, stamp);
-    return crc == view->crc;
-}
-
-/* Under the lock, or in a segment that takes no appends: nobody reuses the slot meanwhile. */
-static shx_status erase(const shx_ring *ring, uint64_t position) {
-    shx_view view;
-    shx_status status = shx_look(ring, position, &view);
-    if (status != SHX_OK) return status;
-    if (view.kind == SHX_PADDING) return SHX_MISS;
-    /* A damaged size would take the neighbours too. */
-    if (!is_erased(ring, &view) && !fits(ring, &view)) return SHX_DAMAGED;
-    shx_record *record = shx_slot(ring, position);
-    /* One store, so it is erased or it is not, wherever the eraser dies. */
-    uint32_t crc = erased_crc(view.time_ns, view.size, load(&record->stamp));
-    store(&record->size_crc, view.size | (uint64_t)crc << 32);
-    /* Pairs with the acquire fence in shx_copy: who saw one of the zeroes sees the checksum in `unfit`. */
-    atomic_thread_fence(RELEASE);
-    _Atomic uint64_t *words = (_Atomic uint64_t *)(record + 1);
-    for (uint64_t i = 0; i < (view.granules - 1) * SHX_WORDS; i++) store(words + i, 0);
-    return SHX_OK;
-}
-
-shx_status shx_erase(shx_ring *ring, uint64_t position, const struct timespec *deadline) {
-    if (!ring->writable) return SHX_INVALID;
-    shx_status lock = shx_lock_enter(ring, deadline);
-    if (lock == SHX_BUSY || lock == SHX_STALLED) return lock;
-    shx_status status = erase(ring, position);
-    if (lock == SHX_OK) shx_lock_leave(ring); /* else it is sealed or poisoned */
-    return status;
 }

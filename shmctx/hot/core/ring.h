@@ -143,6 +143,8 @@ static inline void shx_count(shx_ring *ring, enum shx_counter counter, uint64_t 
 
 /* Internal to the core: shared by ring.c, repair.c and lock.c. */
 shx_record *shx_slot(const shx_ring *ring, uint64_t position);
+/* Zero what is behind the header of `granules` granules at a position. */
+void shx_clear(shx_ring *ring, uint64_t position, uint64_t granules);
 void shx_write_padding(shx_ring *ring, uint64_t position, uint64_t granules);
 void shx_link_record(shx_ring *ring, uint64_t position);
 shx_status shx_repair(shx_ring *ring);
