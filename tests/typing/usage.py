@@ -5,7 +5,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, assert_type
 
 import shmctx
-from shmctx import Context, Store
+from shmctx import Context, Store, analysis
+from shmctx.sessions import Session
 
 
 def opening() -> None:
@@ -40,6 +41,9 @@ def reading(store: Store, ref: str) -> None:
     assert_type(store.query(agent_id="a", since=1.0, limit=3, newest_first=True), list[Context])
     assert_type(store.children(ref), list[Context])
     assert_type(store.ancestors(ref), list[Context])
+    assert_type(store.siblings(ref), list[Context])
+    assert_type(store.session("s-1"), Session)
+    assert_type(analysis.chain(store.descendants(ref)), analysis.Chain)
     assert_type(store.descendants(ref, max_depth=2), list[Context])
     assert_type(store.stats(), dict[str, Any])
     assert_type(list(store), list[str])
