@@ -27,7 +27,7 @@ from shmctx.errors import (
 from shmctx.event import Event
 from shmctx.follow import Follower
 from shmctx.propagation import bound, carry, current, propagating
-from shmctx.settings import Settings
+from shmctx.settings import Retention, Settings
 from shmctx.store import Store
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "NotDurable",
     "PutError",
     "RecordDamaged",
+    "Retention",
     "RingFull",
     "SegmentCorrupt",
     "SegmentError",
