@@ -1,24 +1,27 @@
 """Sessions by their id: the newest data, everything that belongs to them, drained or not."""
 
 import asyncio
+import time
 
 import pytest
 
 import shmctx
 from shmctx.errors import SessionNotFound
 
+BEGIN = float(int(time.time()) - 1000)
+
 
 @pytest.fixture
 def told(stores, side):
     """A session of two turns, whose data grew in the second; and another session."""
     store = stores.leaderless()
-    with store.span("turn", agent_id="a-1", session={"id": "s-1", "topic": "one"}, timestamp=100.0):
-        store.put("late", agent_id="a-3", timestamp=250.0)
-        store.put("reply", agent_id="a-2", timestamp=101.0, response_ref="resp:1")
-    with store.span("turn", agent_id="a-1", session={"id": "s-1", "topic": "two", "n": 2}, timestamp=200.0):
-        ref = store.put("reply", agent_id="a-2", timestamp=201.0)
+    with store.span("turn", agent_id="a-1", session={"id": "s-1", "topic": "one"}, timestamp=BEGIN + 100):
+        store.put("late", agent_id="a-3", timestamp=BEGIN + 250)
+        store.put("reply", agent_id="a-2", timestamp=BEGIN + 101, response_ref="resp:1")
+    with store.span("turn", agent_id="a-1", session={"id": "s-1", "topic": "two", "n": 2}, timestamp=BEGIN + 200):
+        ref = store.put("reply", agent_id="a-2", timestamp=BEGIN + 201)
     store.annotate(ref, response_ref="resp:2")
-    store.put("other", session={"id": "s-2"}, timestamp=300.0)
+    store.put("other", session={"id": "s-2"}, timestamp=BEGIN + 300)
     return side(store)
 
 
@@ -27,8 +30,8 @@ def test_a_session_has_all_that_belongs_to_it(told):
 
     assert session.data == {"id": "s-1", "topic": "two", "n": 2}
     assert [each.event_name for each in session.events] == ["turn", "late", "reply", "turn", "reply"]
-    assert [each.timestamp for each in session.chain] == [100, 101, 200, 201, 250]
-    assert (session.first_activity, session.last_activity) == (100, 250)
+    assert [each.timestamp for each in session.chain] == [BEGIN + after for after in (100, 101, 200, 201, 250)]
+    assert (session.first_activity, session.last_activity) == (BEGIN + 100, BEGIN + 250)
     assert session.agents == ["a-1", "a-2", "a-3"]
     assert session.response_refs == ["resp:1", "resp:2"]
     assert session.to_dict()["chain"] == [each.ref for each in session.chain]

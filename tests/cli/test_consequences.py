@@ -79,9 +79,10 @@ def test_a_terminal_tells_how_much_is_alike(runs, terminal):
 
 
 def test_an_audit_trail_names_who_and_what_is_missing(agent, cli):
-    agent.put("orphan", correlation_id="c-9", parent_event_id="gone", timestamp=2000.0, agent_id="a-1", user_id="u")
-    agent.put("late", correlation_id="c-9", timestamp=2090.0, agent_id="a-2")
-    agent.put("back", correlation_id="c-9", timestamp=2080.0, error="broken")
+    begin = time.time() - 600
+    agent.put("orphan", correlation_id="c-9", parent_event_id="gone", timestamp=begin, agent_id="a-1", user_id="u")
+    agent.put("late", correlation_id="c-9", timestamp=begin + 90, agent_id="a-2")
+    agent.put("back", correlation_id="c-9", timestamp=begin + 80, error="broken")
     rows = cli("audit-trail", "c-9").rows
     whole = json.loads(cli("audit-trail", "c-9", "--json").out)
 

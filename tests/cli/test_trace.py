@@ -1,6 +1,7 @@
 """`shmctx trace`: every context of a correlation once, below what caused it."""
 
 import json
+import time
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -148,10 +149,11 @@ def test_below_a_context_is_what_it_caused_wherever_that_is(family, agent, cli):
 @pytest.fixture
 def timed(agent):
     """Root -> (quick, slow -> last), with durations: the chain through `slow` ends last."""
-    with agent.span("root", timestamp=1000.0) as root:
-        agent.put("quick", timestamp=1000.1)
-        with agent.span("slow", timestamp=1000.2, _duration_ms=500.0) as slow:
-            agent.put("last", timestamp=1000.4, _duration_ms=100)
+    begin = float(int(time.time()) - 60)  # what is older than a day leaves the ring
+    with agent.span("root", timestamp=begin) as root:
+        agent.put("quick", timestamp=begin + 0.1)
+        with agent.span("slow", timestamp=begin + 0.2, _duration_ms=500.0) as slow:
+            agent.put("last", timestamp=begin + 0.4, _duration_ms=100)
     agent.annotate(root.ref, _duration_ms=150.0)
     return root, slow
 
@@ -171,9 +173,7 @@ def test_a_file_s_ending_chooses_the_format(family, cli, tmp_path):
         assert cli("trace", root.ref, "-o", tmp_path / name) == (0, "", "")
     written = {path.name: path.read_text() for path in tmp_path.glob("t.*")}
 
-    assert [element.tag for element in ET.fromstring(written["t.svg"])][:1] == [
-        "{http://www.w3.org/2000/svg}title"
-    ]
+    assert [element.tag for element in ET.fromstring(written["t.svg"])][:1] == ["{http://www.w3.org/2000/svg}title"]
     assert written["t.mmd"].startswith("flowchart TD\n")
     assert [row["_event_name"] for row in json.loads(written["t.json"])] == ["root", "one", "two", "deep", "three"]
     assert len(written["t.jsonl"].splitlines()) == 5
