@@ -211,8 +211,13 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # lets retention give space back in small steps
         connection.execute("VACUUM")
     connection.create_function("packed", 2, packed, deterministic=True)
-    for number in range(version, VERSION):
-        connection.executescript(f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
+    try:
+        for number in range(version, VERSION):
+            step = f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
+            connection.executescript(step)
+    except BaseException:
+        connection.rollback()  # whoever keeps the error must not keep the database locked
+        raise
     row = connection.execute("SELECT store_id FROM store").fetchone()
     shown = connection.execute("SELECT 1 FROM sqlite_schema WHERE type = 'view' AND name = 'context'").fetchone()
     if row is not None and (version < VERSION or not shown):  # a migration may have ended before this
