@@ -63,3 +63,16 @@ def test_a_thread_that_overwrites_the_segment_cannot_make_readers_err(core_progr
 
     assert seen["whole"] > 1000
     assert seen["damaged"] > 0
+
+
+@pytest.mark.parametrize("build", ["release", "thread", "address"])
+def test_what_is_erased_under_a_reader_is_a_miss(core_program, seed, build):
+    seen = figures(core_program("erasers", build, "threads", seed, 1500 * FACTOR, limit=LIMIT))
+
+    assert min(seen.values()) > 100, seen
+
+
+def test_an_eraser_that_dies_leaves_a_record_or_none(core_program, seed):
+    seen = figures(core_program("erasers", "release", "killed", seed, 800 * FACTOR, limit=LIMIT))
+
+    assert min(seen["reads"], seen["erased"]) > 100, seen

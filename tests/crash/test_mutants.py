@@ -136,6 +136,16 @@ OTHERS = [
     (ring("drained-moves-back", ("position <= load(&ring->control->drained)", "position == 0")), ("records",)),
     (ring("nobody-woken", ("    if (status == SHX_OK) shx_wake_head(ring);\n", "")), ("handles", WAKES)),
     (ring("space-kept-secret", ("    shx_wake_drained(ring);\n", "")), ("handles", WAKES)),
+    (Mutant("zeroed-before-it-is-erased", "erase.c", (
+        ("    store(&shx_slot(ring, position)->size_crc,",
+         "    shx_clear(ring, position, view.granules);\n    store(&shx_slot(ring, position)->size_crc,"),
+    )), ("erasers", "threads", 1, 2000)),
+    (Mutant("erased-and-not-zeroed", "erase.c", (("    shx_clear(ring, position, view.granules);\n", ""),)), ("records",)),
+    (Mutant("neighbours-erased", "erase.c", ((" && !fits(ring, &view)", " && 0"),)), ("records",)),
+    (Mutant("erased-without-the-lock", "erase.c", (
+        ("    shx_status lock = shx_lock_enter(ring, deadline);\n",
+         "    (void)deadline;\n    shx_status lock = SHX_SEALED_OFF;\n"),
+    )), ("erasers", "threads", 1, 2000)),
     (lock("poison-forgotten", ("state & SHX_POISONED ? SHX_CORRUPT : SHX_SEALED_OFF", "SHX_SEALED_OFF")), ("records",)),
     (lock("lock-kept-by-the-refused", ("    shx_lock_leave(ring);\n    return state", "    return state")),
      ("records",)),

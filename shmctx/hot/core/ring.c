@@ -318,21 +318,21 @@ static inline bool copy_checked(const shx_ring *ring, const shx_view *view, void
     return seal_crc(crc, view->time_ns, size, stamp) == view->crc;
 }
 
-/* Why a copy does not fit its checksum. After the fence that follows a copy: bytes from an eraser show its checksum. */
-static shx_status unfit(const shx_ring *ring, const shx_view *view) {
-    if (is_erased(ring, view)) return SHX_ERASED;
-    /* Acquire fence: as in shx_copy; the checksum just read may be a newer record's. */
+/* What a copy is worth, if its record was live all the time. */
+static inline shx_status judge(const shx_ring *ring, const shx_view *view, bool whole) {
+    if (whole) return SHX_OK;
+    /* Acquire fence: pairs with the release fence of an erasure; zeroes from it show its checksum. */
     atomic_thread_fence(ACQUIRE);
-    return shx_live(ring, view->position) ? SHX_DAMAGED : SHX_MISS;
+    return is_erased(ring, view) ? SHX_ERASED : SHX_DAMAGED;
 }
 
 shx_status shx_copy(const shx_ring *ring, const shx_view *view, void *payload) {
-    bool whole = copy_checked(ring, view, payload);
+    shx_status status = judge(ring, view, copy_checked(ring, view, payload));
     /* Acquire fence: pairs with the release fence in claim. If any word came from a newer record, the load of
      * `reserved` in shx_live sees that record's claim and the copy is thrown away. */
     atomic_thread_fence(ACQUIRE);
     if (!shx_live(ring, view->position)) return SHX_MISS;
-    return whole ? SHX_OK : unfit(ring, view);
+    return status;
 }
 
 shx_status shx_fetch(const shx_ring *ring, uint64_t position, shx_view *view, void *payload, uint32_t room) {
@@ -347,11 +347,11 @@ shx_status shx_fetch(const shx_ring *ring, uint64_t position, shx_view *view, vo
     uint64_t stamp = atomic_load_explicit(&record->stamp, ACQUIRE);
     if ((stamp & SHX_POSITION_MASK) != position || !parse(ring, record, position, stamp, view)) return SHX_MISS;
     if (view->size > room) return SHX_TOO_LARGE;
-    bool whole = copy_checked(ring, view, payload);
+    shx_status status = judge(ring, view, copy_checked(ring, view, payload));
     /* Acquire fence: as in shx_copy. Nothing above needed the record to be live: a slot is always inside the map. */
     atomic_thread_fence(ACQUIRE);
     if (!shx_live(ring, position)) return SHX_MISS;
-    return whole ? SHX_OK : unfit(ring, view);
+    return status;
 }
 
 uint64_t shx_last_end(const shx_ring *ring, void *scratch) {
