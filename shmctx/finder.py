@@ -14,6 +14,7 @@ from shmctx.context import Context
 from shmctx.hot._core import AGENT_LINK, CONTEXT, CORRELATION_LINK, PARENT_LINK, SESSION_LINK
 from shmctx.hot.shapes import RecordTuple
 from shmctx.names import matcher
+from shmctx.records import Annotation
 from shmctx.resolver import MANY, Resolver, merged
 
 _SCAN = 1024
@@ -107,14 +108,17 @@ class Finder(Resolver):
             return None
         return context
 
+    def undrained_annotations(self, drained: int | None = None) -> Iterator[Annotation]:
+        """Annotations that the database may not have yet: those from the drain position, or from another one, on."""
+        for record in self.scan(self._ring.positions()[2] if drained is None else drained):
+            annotation = self.annotation(record)
+            if annotation is not None:
+                yield annotation
+
     def _failed(self, drained: int) -> set[int]:
         """Positions of the contexts that an annotation which the database may not have yet says to be in error."""
-        found = set()
-        for record in self.scan(drained):
-            annotation = self.annotation(record)
-            if annotation is not None and records.says_error(annotation.fields):
-                found.add(annotation.target)
-        return found
+        noted = self.undrained_annotations(drained)
+        return {annotation.target for annotation in noted if records.says_error(annotation.fields)}
 
     def many(self, positions: Sequence[int]) -> Steps[dict[int, Context]]:
         """The contexts at positions, annotations merged, those in the ring first; what is nowhere is left out."""

@@ -177,7 +177,7 @@ def _in_error(query: Query) -> str:
         noted = "SELECT target FROM annotation WHERE error IS NOT NULL"
         return f"r.position IN (SELECT position FROM record WHERE {rows.RECORD_IN_ERROR} UNION {noted} UNION {known})"
     noted = "EXISTS (SELECT 1 FROM annotation WHERE target = r.position AND error IS NOT NULL)"
-    return f"{'' if query.errors else 'NOT '}({rows.RECORD_IN_ERROR} OR {noted} OR r.position IN ({known}))"
+    return f"{'' if query.errors else 'NOT '}({rows.R_IN_ERROR} OR {noted} OR r.position IN ({known}))"
 
 
 def report_of(position: int) -> Question[dict[str, Any] | None]:

@@ -1,5 +1,6 @@
 """Between records of the ring and rows of the database, both ways."""
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,8 @@ INSERTS = (INSERT_PLAIN, INSERT_RECORD, INSERT_SESSION, INSERT_ANNOTATION)
 
 RECORD_IN_ERROR = "(error_type IS NOT NULL OR error_message IS NOT NULL OR (error IS NOT NULL AND error <> 'false'))"
 """Whether the fields that a context was put with say that something went wrong; as records.says_error."""
+R_IN_ERROR = re.sub(r"\berror", "r.error", RECORD_IN_ERROR)
+"""The same of `record AS r`."""
 
 _JSON_COLUMNS = frozenset({"tags", "error"})
 _NAMES = {"event_name": "named.value", "agent": "acting.value", "client": "asking.value"}

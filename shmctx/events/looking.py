@@ -54,18 +54,16 @@ def _enough(found: Sequence[Event], query: Query) -> bool:
 
 
 def _everywhere(finder: Finder, query: Query, text: Text) -> Steps[list[Event]]:
-    undrained = yield from _undrained(finder, query, text)
+    """What is or says something new first: as soon as it is drained, the second step finds it."""
+    positions = {*finder.undrained(), *(annotation.target for annotation in finder.undrained_annotations())}
+    fresh = yield from _holding(finder, query, text, sorted(positions, reverse=query.newest_first), [])
     stored: list[Event] = []
-    if finder.anything_cold() and not (query.newest_first and _enough(undrained, query)):
+    drained = finder.ring.positions()[2]  # by now: whatever lies behind it was looked at
+    complete = query.newest_first and _enough(fresh, query) and fresh[-1].context.position >= drained
+    if finder.anything_cold() and not complete:
         stored = yield from _stored(finder, query, text)
-    found = {event.context.position: event for event in (*undrained, *stored)}
+    found = {event.context.position: event for event in (*fresh, *stored)}
     return [found[position] for position in sorted(found, reverse=query.newest_first)][: query.limit]
-
-
-def _undrained(finder: Finder, query: Query, text: Text) -> Steps[list[Event]]:
-    """What the database may not have yet."""
-    positions = sorted(finder.undrained(), reverse=query.newest_first)
-    return (yield from _holding(finder, query, text, positions, []))
 
 
 def _holding(

@@ -20,7 +20,7 @@ class Text:
     """A text to be found. Raises InvalidField for what is none.
 
     It is found as a part of a text that somebody brought, and of numbers as JSON spells them. Ids and refs that the
-    store gave have arbitrary characters, and are found only by the whole of them.
+    store gave have arbitrary characters: only the whole of one is found, in all events that name the same record.
     """
 
     def __init__(self, text: str, store_id: int) -> None:
