@@ -14,14 +14,14 @@ from bench.harness import Options, Row, Target, interleave, main, versus
 from bench.latency import lead
 from shmctx.events import EventRouter
 
-RING = 8 * stage.MiB
-"""A fraction of what the events take, so that emitting cannot be faster than draining."""
+RING = 32 * stage.MiB
+"""The default; the events take more than it, so that emitting cannot be faster than draining."""
 Emitted = tuple[str, str | None, dict[str, Any], dict[str, Any]]
 """Name, agent, data; the context under wire names, for who writes it into each line."""
 
 
 def measure(options: Options) -> list[Row]:
-    count, rounds = options.pick(100_000, 25_000), options.pick(5, 2)
+    count, rounds = options.pick(200_000, 50_000), options.pick(5, 2)
     with stage.Site() as site, stage.Crew(2) as crew:
         site.create(RING).close()
         crew.run([(lead, site.name, str(site.database))])
