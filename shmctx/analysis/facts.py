@@ -5,8 +5,8 @@ from typing import Any
 
 from shmctx.context import Context
 
-DURATION, HANDLERS = "_duration_ms", "_handlers"
-"""Custom fields in which the event router annotates milliseconds: of all handlers together, and of each by its name."""
+DURATION, HANDLERS, HANDLER = "_duration_ms", "_handlers", "_handler"
+"""What the event router annotates: milliseconds of all handlers together and of each by its name, and who failed."""
 
 MS = 1_000_000  # nanoseconds
 
@@ -33,11 +33,14 @@ def handlers(context: Context) -> dict[str, float]:
 
 
 def _noted(context: Context, name: str) -> Any:
-    """An annotation, or what was put in its place."""
-    for found in (context.noted, context.more):
-        if found is not None and name in found:
-            return found[name]
-    return None
+    """An annotation. What was put under its name counts for nothing: children inherit that."""
+    return None if context.noted is None else context.noted.get(name)
+
+
+def failed_handler(context: Context) -> str | None:
+    """The handler whose failure the context's error is; None where it is not told."""
+    name = _noted(context, HANDLER)
+    return name if isinstance(name, str) else None
 
 
 def milliseconds(value: object) -> float | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from shmctx.analysis.chain import Chain
-from shmctx.analysis.facts import duration_ns, handlers
+from shmctx.analysis.facts import duration_ns, failed_handler, handlers
 from shmctx.context import Context
 
 
@@ -107,8 +107,8 @@ def slow_handlers(contexts: Iterable[Context], *, by_event: bool = False, limit:
             failed[context.event_name] += context.error_text is not None
         else:
             durations = handlers(context)
-            if durations and context.error_text is not None:
-                failed[str(context.custom.get("_handler"))] += 1
+            if (name := failed_handler(context)) is not None:
+                failed[name] += 1
         for name, milliseconds in durations.items():
             took.setdefault(name, []).append((milliseconds, context.ref))
     rows = [_slow(name, samples, failed[name]) for name, samples in took.items()]

@@ -7,7 +7,7 @@ import msgspec
 
 from shmctx import analysis
 from shmctx.cli.main import HELP_OPTIONS, examples
-from shmctx.cli.render import Column, Form, Listing, Output, clock, duration, number, plain, with_output
+from shmctx.cli.render import ID, Column, Form, Listing, Output, clock, duration, number, plain, with_output
 from shmctx.cli.stores import candidates, name_option
 from shmctx.cli.trace import named_argument
 from shmctx.store import Store
@@ -75,7 +75,7 @@ ERRORS = Listing(
         Column("offset_seconds", "+", duration, right=True, style="dim"),
         Column("event", "Began in", style="bold"),
         Column("error", "Error", style="red"),
-        Column("ref", "Ref", style="cyan"),
+        Column("ref", "Ref", style=ID),
         Column("path", "Path"),
         Column("spread", "Spread", number, right=True),
         Column("after", "Later", number, right=True),
@@ -129,8 +129,8 @@ DIFFERENCES = Listing(
         Column("event_name", "Event", style="bold"),
         Column("level", "Level", right=True),
         Column("under", "Under"),
-        Column("a", "In A", style="cyan"),
-        Column("b", "In B", style="cyan"),
+        Column("a", "In A", style=ID),
+        Column("b", "In B", style=ID),
         Column("fields", "Changed", _changes),
     ),
     msgspec.structs.asdict,
@@ -177,8 +177,8 @@ ENTRIES = Listing(
         Column("client_id", "Client", wide=True),
         Column("user_id", "User"),
         Column("tenant_id", "Tenant", wide=True),
-        Column("ref", "Ref", style="cyan"),
-        Column("cause", "Cause", wide=True),
+        Column("ref", "Ref", style=ID),
+        Column("cause", "Cause", wide=True, style=ID),
         Column("duration_ns", "Took", _nanoseconds, right=True),
         Column("response_ref", "Response", wide=True),
         Column("error", "Error", style="red"),

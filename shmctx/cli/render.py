@@ -24,6 +24,10 @@ _ESCAPES = str.maketrans({chr(code): text for code, text in _CONTROLS.items()} |
 _WIDE = 120  # characters of a terminal in which columns marked `wide` are shown too
 
 
+ID = "cyan"
+"""The style of columns with refs and other ids."""
+
+
 class Form(Enum):
     """What the output is for."""
 
@@ -141,7 +145,7 @@ def _time_of_day(iso: str) -> str:
 CONTEXTS = Listing(
     (
         Column("time", "Time", _time_of_day, width=12, style="dim"),
-        Column("ref", "Ref", width=20, style="cyan"),
+        Column("ref", "Ref", width=20, style=ID),
         Column("event_name", "Event", width=28, style="bold"),
         Column("agent_id", "Agent", width=16),
         Column("depth", "Depth", right=True, wide=True),
@@ -220,7 +224,9 @@ class Output:
         columns = [column for column in listing.columns if not column.wide or console.width >= _WIDE]
         table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
         for column in columns:
-            table.add_column(column.title, justify="right" if column.right else "left", style=column.style)
+            justify: Any = "right" if column.right else "left"
+            is_id = column.style == ID  # to be copied whole: other columns are broken over lines first
+            table.add_column(column.title, justify=justify, style=column.style, no_wrap=is_id)
         for row in rows:
             values = listing.values(row)
             table.add_row(*(Text(_shown(column, values[column.key])) for column in columns))

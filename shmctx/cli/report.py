@@ -9,7 +9,7 @@ import msgspec
 from shmctx import analysis
 from shmctx.cli.main import HELP_OPTIONS, examples
 from shmctx.cli.read import moment
-from shmctx.cli.render import Column, Listing, Output, clock, duration, number, with_output
+from shmctx.cli.render import ID, Column, Listing, Output, clock, duration, number, with_output
 from shmctx.cli.stores import optional_name, view
 from shmctx.context import Context
 
@@ -35,7 +35,7 @@ LISTINGS = {
         (
             Column("count", "Times", number, right=True),
             Column("names", "Chain", " > ".join, style="bold"),
-            Column("example", "Example", style="cyan"),
+            Column("example", "Example", style=ID),
         ),
         msgspec.structs.asdict,
     ),
@@ -48,7 +48,7 @@ LISTINGS = {
             _ms("max_ms", "Max"),
             _ms("total_ms", "Total"),
             Column("failed", "Failed", number, right=True, style="red"),
-            Column("slowest", "Slowest", style="cyan"),
+            Column("slowest", "Slowest", style=ID),
         ),
         msgspec.structs.asdict,
     ),
@@ -70,8 +70,8 @@ LISTINGS = {
             Column("usual", "Usual", number, right=True),
             Column("events", "Events", number, right=True),
             Column("begins_with", "Begins with", style="bold"),
-            Column("correlation_id", "Correlation", style="cyan"),
-            Column("deepest", "Deepest", style="cyan"),
+            Column("correlation_id", "Correlation", style=ID),
+            Column("deepest", "Deepest", style=ID),
             Column("repeats", "Repeats", _counts),
         ),
         msgspec.structs.asdict,

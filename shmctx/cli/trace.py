@@ -11,7 +11,7 @@ import click
 from shmctx import analysis
 from shmctx.analysis.text import MAX_INDENT, NOTES, drawn
 from shmctx.cli.main import HELP_OPTIONS, examples
-from shmctx.cli.render import Column, Form, Listing, Output, duration, with_output
+from shmctx.cli.render import ID, Column, Form, Listing, Output, duration, with_output
 from shmctx.cli.stores import Candidates, candidates, name_option
 from shmctx.context import Context
 
@@ -175,7 +175,7 @@ def tree(form: Form) -> Listing:
         Column("event", "Event", style="bold"),
         _time("duration_seconds", "Took"),
         Column("agent_id", "Agent"),
-        Column("ref", "Ref", style="cyan"),
+        Column("ref", "Ref", style=ID),
         Column("error", "Error", style="red"),
         Column("note", "Note", style="yellow"),
     )
@@ -191,7 +191,7 @@ PATH = Listing(
         _time("gap_seconds", "Idle before"),
         _time("after_seconds", "After next"),
         Column("agent_id", "Agent"),
-        Column("ref", "Ref", style="cyan"),
+        Column("ref", "Ref", style=ID),
         Column("error", "Error", style="red"),
     ),
     _values,

@@ -143,6 +143,8 @@ def test_what_is_no_duration_is_none():
 
     assert [node.duration_ns for node in nodes] == [None] * len(wrong)
     assert analysis.chain([context(1, _duration_ms=1.5)]).nodes[0].duration_ns == 1_500_000
+    put = context(1, more={"_duration_ms": 1.5, "_handlers": {"h": 1.5}})  # as any custom field, inherited
+    assert (analysis.chain([put]).nodes[0].duration_ns, analysis.slow_handlers([put])) == (None, [])
     assert analysis.slow_handlers([context(1, _handlers=wrong), context(2, _handlers={"h": "x"})]) == []
 
 

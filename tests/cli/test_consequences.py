@@ -18,7 +18,8 @@ def runs(agent):
         ):
             if number == 1:
                 agent.put("reply", response_ref="resp:1")
-            agent.put("note", _handlers={"log": 2.5 * number}, _duration_ms=3.0)
+            note = agent.put("note")
+        agent.annotate(note, _handlers={"log": 2.5 * number}, _duration_ms=3.0)
         if number == 2:
             agent.annotate(step.ref, error=True, error_type="ValueError", error_message="no", _handler="run")
         roots.append((root, step))

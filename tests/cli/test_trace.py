@@ -152,9 +152,10 @@ def timed(agent):
     begin = float(int(time.time()) - 60)  # what is older than a day leaves the ring
     with agent.span("root", timestamp=begin) as root:
         agent.put("quick", timestamp=begin + 0.1)
-        with agent.span("slow", timestamp=begin + 0.2, _duration_ms=500.0) as slow:
-            agent.put("last", timestamp=begin + 0.4, _duration_ms=100)
-    agent.annotate(root.ref, _duration_ms=150.0)
+        with agent.span("slow", timestamp=begin + 0.2) as slow:
+            last = agent.put("last", timestamp=begin + 0.4)
+    for ref, milliseconds in ((root.ref, 150.0), (slow.ref, 500.0), (last, 100)):
+        agent.annotate(ref, _duration_ms=milliseconds)
     return root, slow
 
 
