@@ -11,7 +11,7 @@ from stores import side, stores  # noqa: E402, F401
 
 
 @pytest.fixture
-def rows(stores):
+def rows(stores):  # noqa: F811
     """`rows(sql, *values)`: what the database answers, asked from outside."""
 
     def ask(sql, *values):
@@ -25,7 +25,7 @@ def rows(stores):
 
 
 @pytest.fixture
-def quiet(stores, rows, wait_for):
+def quiet(stores, rows, wait_for):  # noqa: F811
     """`quiet(**settings)` opens the store; its leader has done its first round, and the next one comes in an hour."""
 
     def open_store(*arguments, **settings):

@@ -277,8 +277,8 @@ def test_readers_and_followers_never_meet_damage(stores):
 
 
 def test_a_field_that_is_put_again_at_that_moment_is_kept(stores, side):
-    """Who puts an event that refers to a large field of the ring, while that is forgotten with the only other event that
-    has it, has stored the field again when put returns."""
+    """Who puts an event that refers to a large field of the ring, while that is forgotten with the only other event
+    that has it, has stored the field again when put returns."""
     store = stores.open(1 << 18)
     field = "largesecret" * 300
     for _ in range(60):
