@@ -35,6 +35,7 @@ COMMANDS = {
     "get": ("read", "Print the contexts of refs."),
     "tail": ("follow", "Print the newest contexts, and follow."),
     "query": ("read", "Print the contexts that fit all that is given."),
+    "events": ("events", "Print events with their data, by any filter."),
     "trace": ("trace", "Show what caused what: tree, JSON, diagram, timeline."),
     "impact": ("consequences", "Sum up what a context caused."),
     "errors": ("consequences", "Show where errors came from and what they touched."),

@@ -1,14 +1,12 @@
 """`shmctx get` and `query`: contexts, out of the ring and the database."""
 
-import re
 import sys
-import time
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
 import click
 
+from shmctx.cli.filters import with_filters, with_pages
 from shmctx.cli.main import HELP_OPTIONS, complain, examples, exit_code
 from shmctx.cli.render import CONTEXTS, Output, with_output
 from shmctx.cli.stores import Candidates, candidates, name_option, optional_name, view
@@ -58,25 +56,6 @@ def _resolved(found: Candidates, refs: Iterator[str], failed: list[ShmctxError])
             failed.append(error)
 
 
-_AGE = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-
-
-def moment(_context: click.Context, _option: click.Parameter, text: str | None) -> float | None:
-    """Seconds since 1970 from an age (`10m` ago), seconds since 1970, or an ISO time, local unless it has a zone."""
-    if text is None:
-        return None
-    match = _AGE.fullmatch(text)
-    if match:
-        return time.time() - float(match[1]) * _UNITS[match[2]]
-    try:
-        return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError):
-        raise click.BadParameter(
-            f"{text!r} is no time; write 10m, 2h, 1d, 2026-01-31T12:00 or seconds since 1970."
-        ) from None
-
-
 @click.command(
     context_settings=HELP_OPTIONS,
     epilog=examples(
@@ -85,15 +64,9 @@ def moment(_context: click.Context, _option: click.Parameter, text: str | None) 
     ),
 )
 @optional_name
-@click.option("--correlation", "correlation_id", metavar="ID", help="Of this conversation.")
-@click.option("--agent", "agent_id", metavar="ID", help="Of this agent.")
-@click.option("--session", "session_id", metavar="ID", help="Of this session.")
-@click.option("--event", "event_name", metavar="NAME", help="Of events with this name.")
+@with_filters
 @click.option("--parent", metavar="REF", help="Caused directly by this context.")
-@click.option("--since", metavar="TIME", callback=moment, help="From then on: 10m, 2h, 1d ago, an ISO time, seconds.")
-@click.option("--until", metavar="TIME", callback=moment, help="Before then.")
-@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="This many at most; otherwise all.")
-@click.option("--newest-first", is_flag=True, help="The other way round.")
+@with_pages
 @with_output
 def query(out: Output, /, name: str, **wanted: Any) -> None:
     """Print the contexts that fit all that is given, oldest first, drained or not."""

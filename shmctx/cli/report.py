@@ -7,8 +7,8 @@ import click
 import msgspec
 
 from shmctx import analysis
+from shmctx.cli.filters import moment
 from shmctx.cli.main import HELP_OPTIONS, examples
-from shmctx.cli.read import moment
 from shmctx.cli.render import ID, Column, Listing, Output, clock, duration, number, with_output
 from shmctx.cli.stores import optional_name, view
 from shmctx.context import Context

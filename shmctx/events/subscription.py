@@ -53,10 +53,10 @@ class Subscription(Generic[T]):
         store: Store,
         shown: Callable[[Event], T],
         wanted: Mapping[str, Any],
-        *,
         max_rate: float | None = None,
         timeout: float | None = None,
     ) -> None:
+        """`wanted`: as Monitor.subscribe takes it; `after` may be a Follower's position too."""
         unknown = wanted.keys() - {*_FOLLOWED, *_OTHER}
         if unknown:
             raise InvalidField(f"subscribe() has no filter {', '.join(sorted(unknown))}.")
@@ -124,7 +124,7 @@ def _start(store: Store, wanted: Mapping[str, Any]) -> str | int | None:
     """Where to begin to follow: behind a ref, at the first context since a time, or now."""
     after = wanted.get("after")
     if after is not None or wanted.get("since") is None:
-        return cast(str | None, after)
+        return cast(str | int | None, after)
     head = store.follow().position
     first = store.query(since=wanted["since"], limit=1)
     return first[0].position if first else head
