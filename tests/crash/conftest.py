@@ -12,6 +12,7 @@ sys.path.insert(0, str(HERE.parent / "core"))
 from compiler import Compiler, run_program  # noqa: E402
 
 STEPPER = [HERE / f"{name}.c" for name in ("model", "scenario", "tracee", "episode", "waiter", "reader", "stepper")]
+ERASER = [HERE / f"{name}.c" for name in ("model", "tracee", "eraser")]
 NO_PTRACE = 77
 
 
@@ -21,16 +22,27 @@ def release(tmp_path_factory):
     return Compiler(tmp_path_factory.mktemp("stepper"), [], [])
 
 
-@pytest.fixture(scope="session")
-def step(release):
-    """`step(*arguments, changed={}, name="stepper")` runs the stepper on the core, or on a changed copy of it."""
+def runner(release, sources, program):
+    """`run(*arguments, changed={}, name=...)` runs a program that traces, on the core or on a changed copy of it."""
     if platform.machine() != "x86_64":
         pytest.skip("the stepper reads the registers of x86-64")
 
-    def run(*arguments, changed=None, name="stepper"):
-        done = run_program(release.program(name, STEPPER, changed), *arguments, limit=3600)
+    def run(*arguments, changed=None, name=program):
+        done = run_program(release.program(name, sources, changed), *arguments, limit=3600)
         if done.returncode == NO_PTRACE:
             pytest.skip("this system refuses ptrace between parent and child (seccomp, or another tracer)")
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def step(release):
+    """Runs the stepper through appends."""
+    return runner(release, STEPPER, "stepper")
+
+
+@pytest.fixture(scope="session")
+def step_erasure(release):
+    """Runs the stepper through an erasure."""
+    return runner(release, ERASER, "eraser")

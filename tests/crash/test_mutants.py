@@ -118,6 +118,19 @@ OVERTAKEN = [
     ring("copy-without-second-look", ("    if (!shx_live(ring, view->position)) return SHX_MISS;\n", "")),
 ]
 
+CLEAR = "    shx_clear(ring, position, view.granules);\n"
+ERASED = "    store(&shx_slot(ring, position)->size_crc,"
+
+# Bugs of erasing, found where it is stopped at each instruction.
+ERASING = [
+    Mutant("zeroed-before-it-is-erased", "erase.c", ((CLEAR, ""), (ERASED, CLEAR + ERASED))),
+    Mutant("erased-with-the-record-s-own-checksum", "erase.c", (
+        ("(uint64_t)erased_crc(&view) << 32", "(uint64_t)view.crc << 32"),
+    )),
+    Mutant("lock-kept-by-an-eraser", "erase.c", (("    if (lock == SHX_OK) shx_lock_leave(ring);", "   "),)),
+    ring("erased-called-damaged", ("return is_erased(ring, view) ? SHX_ERASED", "return is_erased(ring, view) ? SHX_DAMAGED")),
+]
+
 FLIPS = ("hostile", "flips", 0, 8)
 WAKES = "who_moves_a_word_wakes_its_sleepers"
 
@@ -136,16 +149,8 @@ OTHERS = [
     (ring("drained-moves-back", ("position <= load(&ring->control->drained)", "position == 0")), ("records",)),
     (ring("nobody-woken", ("    if (status == SHX_OK) shx_wake_head(ring);\n", "")), ("handles", WAKES)),
     (ring("space-kept-secret", ("    shx_wake_drained(ring);\n", "")), ("handles", WAKES)),
-    (Mutant("zeroed-before-it-is-erased", "erase.c", (
-        ("    store(&shx_slot(ring, position)->size_crc,",
-         "    shx_clear(ring, position, view.granules);\n    store(&shx_slot(ring, position)->size_crc,"),
-    )), ("erasers", "threads", 1, 2000)),
-    (Mutant("erased-and-not-zeroed", "erase.c", (("    shx_clear(ring, position, view.granules);\n", ""),)), ("records",)),
-    (Mutant("neighbours-erased", "erase.c", ((" && !fits(ring, &view)", " && 0"),)), ("records",)),
-    (Mutant("erased-without-the-lock", "erase.c", (
-        ("    shx_status lock = shx_lock_enter(ring, deadline);\n",
-         "    (void)deadline;\n    shx_status lock = SHX_SEALED_OFF;\n"),
-    )), ("erasers", "threads", 1, 2000)),
+    (Mutant("erased-and-not-zeroed", "erase.c", ((CLEAR, ""),)), ("records",)),
+    (Mutant("neighbours-erased", "erase.c", ((" && !fits(ring, &view)", " && !fits(ring, &view) && 0"),)), ("records",)),
     (lock("poison-forgotten", ("state & SHX_POISONED ? SHX_CORRUPT : SHX_SEALED_OFF", "SHX_SEALED_OFF")), ("records",)),
     (lock("lock-kept-by-the-refused", ("    shx_lock_leave(ring);\n    return state", "    return state")),
      ("records",)),
@@ -172,6 +177,16 @@ def test_overtaking_readers_finds(mutant, step, release):
 
     assert done.returncode == 1, f"{mutant.name} was not found"
     assert "FAILED" in done.stdout
+
+
+@pytest.mark.parametrize("mutant", ERASING, ids=lambda mutant: mutant.name)
+def test_stepping_through_an_erasure_finds(mutant, step_erasure, release):
+    changed = {mutant.file: mutant.text(release.core[0].parent)}
+
+    done = step_erasure(2, changed=changed, name=f"mutant-{mutant.name}")
+
+    assert done.returncode == 1, f"{mutant.name} was not found"
+    assert "FAILED" in done.stderr
 
 
 @pytest.mark.parametrize("mutant, command", OTHERS, ids=[mutant.name for mutant, _ in OTHERS])

@@ -70,6 +70,14 @@ def test_a_reader_overtaken_at_any_instruction_returns_the_record_or_a_miss(camp
     assert min(map(int, stops.values())) > 100
 
 
+def test_a_death_of_an_erasure_leaves_a_record_or_none(step_erasure):
+    done = step_erasure(1 if TORTURE else 3)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    seen = {name: int(count) for name, count in re.findall(r"(\w+) (\d+)", done.stdout)}
+    assert min(seen["kills"], seen["whole"], seen["erased"]) > 30, seen
+
+
 def core_functions(compiler):
     """Names of the functions in the core's objects."""
     objects = [str(compiler.object(source, source.parent)) for source in compiler.core]
