@@ -75,11 +75,14 @@ def faster_at_least(bound: float) -> Target:
 
 
 def versus(
-    what: str, unit: Unit, ours: list[float], beside: tuple[str, list[float]], target: Target, *, note: str = ""
+    what: str, unit: Unit, ours: list[float], beside: tuple[str, list[float]], target: Target | None, *, note: str = ""
 ) -> Row:
-    """A row with a peer: its name and samples. The ratio is ours to theirs; for `faster_at_least` theirs to ours."""
+    """A row with a peer: its name and samples. The ratio is ours to theirs; for `faster_at_least` theirs to ours.
+
+    Without a target the row only reports.
+    """
     peer, theirs = beside
-    faster = target.text.endswith("faster")
+    faster = target is not None and target.text.endswith("faster")
     ratio = statistics.median(b / a if faster else a / b for a, b in zip(ours, theirs, strict=True))
     return Row(
         what=what,
@@ -88,8 +91,8 @@ def versus(
         peer=peer,
         peer_samples=theirs,
         ratio=ratio,
-        target=target.text,
-        reached=target.reached(ratio),
+        target="" if target is None else target.text,
+        reached=None if target is None else target.reached(ratio),
         note=note,
     )
 

@@ -31,6 +31,12 @@ def test_faster_is_the_peers_time_in_ours():
     assert (row.ratio, row.reached) == (2.9, False)
 
 
+def test_without_a_target_a_ratio_is_only_reported():
+    row = harness.versus("w", "ns", [30.0], ("p", [10.0]), None)
+
+    assert (row.ratio, row.target, row.reached) == (3.0, "", None)
+
+
 def test_a_figure_without_a_peer_is_held_against_its_bound():
     target = harness.Target("at most", 1e6, "under 1 ms")
 
