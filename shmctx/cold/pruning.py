@@ -42,7 +42,8 @@ class Asked(NamedTuple):
 class Pruner:
     """Removes what has expired through the one connection that writes. Used by one thread.
 
-    `owned` is a transaction that ends with LeadershipLost where another process leads by now.
+    `owned` is a transaction that ends with LeadershipLost where another process leads by now; `used` is around every
+    use of the connection. Methods raise ColdError.
     """
 
     def __init__(
@@ -51,12 +52,14 @@ class Pruner:
         log: EventLog,
         kept: Retention | None,
         owned: Callable[[], contextlib.AbstractContextManager[None]],
+        used: Callable[[], contextlib.AbstractContextManager[None]],
     ) -> None:
         self._db = connection
         self._log = log
         self._told = kept
         self._retention = kept or Retention()
         self._owned = owned
+        self._used = used
         self._round: Iterator[bool] | None = None
         self._size = _FEWEST
 
@@ -71,7 +74,8 @@ class Pruner:
 
     def last_ns(self) -> int:
         """When the last round that came by itself ended, ns since 1970; 0 if none has."""
-        row = self._db.execute("SELECT finished_ns FROM pruning WHERE position = 0").fetchone()
+        with self._used():
+            row = self._db.execute("SELECT finished_ns FROM pruning WHERE position = 0").fetchone()
         return row[0] if row is not None else 0
 
     @property
@@ -82,7 +86,8 @@ class Pruner:
     def begin(self, *, due: bool) -> int | None:
         """Begin the next round that somebody asked for, or the one that is due: where its mark is, or 0; else None."""
         sql = "SELECT position, older_ns FROM pruning WHERE finished_ns IS NULL ORDER BY position LIMIT 1"
-        row = self._db.execute(sql).fetchone()
+        with self._used():
+            row = self._db.execute(sql).fetchone()
         if row is None and not due:
             return None
         asked = Asked(0, None) if row is None else Asked(*row)
@@ -95,7 +100,8 @@ class Pruner:
         while self.at_work:
             if not self.step():
                 time.sleep(_STEP)
-        told = self._db.execute("SELECT report FROM pruning WHERE position = 0").fetchone()[0]
+        with self._used():
+            told = self._db.execute("SELECT report FROM pruning WHERE position = 0").fetchone()[0]
         return msgspec.json.decode(told, type=Report)
 
     def step(self) -> bool:
@@ -103,7 +109,8 @@ class Pruner:
         if self._round is None:
             return False
         started = time.monotonic()
-        more = next(self._round, None)
+        with self._used():
+            more = next(self._round, None)
         took = time.monotonic() - started
         if took > 2 * _STEP:
             self._size = max(self._size // 2, _FEWEST)

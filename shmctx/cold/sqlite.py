@@ -88,7 +88,7 @@ class SqliteWriter:
         self._inode = path.stat().st_ino
         self.log = EventLog(self._db, path, log, rotate_bytes=log_rotate_bytes)
         self._inserter = Inserter(self._db, self.log)
-        self.pruner = Pruner(self._db, self.log, retention, self._owned)
+        self.pruner = Pruner(self._db, self.log, retention, self._owned, lambda: translated(str(path)))
 
     def _configure(self) -> None:
         mode = self._db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
@@ -298,6 +298,7 @@ class SqliteWriter:
 
     def close(self) -> None:
         """Close the connection; SQLite checkpoints and removes its write-ahead log if nobody reads."""
+        self.pruner.abandon()
         self.log.close()
         with contextlib.suppress(ColdUnavailable), translated(str(self.path)):
             self._db.close()

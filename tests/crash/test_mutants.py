@@ -128,7 +128,9 @@ ERASING = [
         ("(uint64_t)erased_crc(&view) << 32", "(uint64_t)view.crc << 32"),
     )),
     Mutant("lock-kept-by-an-eraser", "erase.c", (("    if (lock == SHX_OK) shx_lock_leave(ring);", "   "),)),
-    ring("erased-called-damaged", ("return is_erased(ring, view) ? SHX_ERASED", "return is_erased(ring, view) ? SHX_DAMAGED")),
+    ring("erased-called-damaged", (
+        "return is_erased(ring, view) ? SHX_ERASED", "return is_erased(ring, view) ? SHX_DAMAGED",
+    )),
 ]
 
 FLIPS = ("hostile", "flips", 0, 8)
@@ -150,7 +152,7 @@ OTHERS = [
     (ring("nobody-woken", ("    if (status == SHX_OK) shx_wake_head(ring);\n", "")), ("handles", WAKES)),
     (ring("space-kept-secret", ("    shx_wake_drained(ring);\n", "")), ("handles", WAKES)),
     (Mutant("erased-and-not-zeroed", "erase.c", ((CLEAR, ""),)), ("records",)),
-    (Mutant("neighbours-erased", "erase.c", ((" && !fits(ring, &view)", " && !fits(ring, &view) && 0"),)), ("records",)),
+    (Mutant("neighbours-erased", "erase.c", (("!fits(ring, &view)", "!fits(ring, &view) && 0"),)), ("records",)),
     (lock("poison-forgotten", ("state & SHX_POISONED ? SHX_CORRUPT : SHX_SEALED_OFF", "SHX_SEALED_OFF")), ("records",)),
     (lock("lock-kept-by-the-refused", ("    shx_lock_leave(ring);\n    return state", "    return state")),
      ("records",)),
