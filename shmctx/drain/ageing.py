@@ -18,7 +18,8 @@ from shmctx.settings import Settings
 
 _RECORDS, _BYTES = 256, 1 << 20  # of one scan, at most: it holds the interpreter lock
 _MANY = 1 << 40
-_BATCHES = 8  # drain transactions between two steps of a round
+_BATCHES = 2  # drain transactions between two steps of a round ...
+_ROOM = 4  # ... while not more than one part in so many of the ring waits to be drained
 _PATIENCE = 60.0  # seconds before a round that failed is begun again
 
 
@@ -65,10 +66,11 @@ class Rounds:
         """Whether somebody asks for a round in this batch."""
         self._asked = self._asked or any(record[1] == MARK for record in batch.records)
 
-    def between_batches(self, writer: SqliteWriter) -> None:
-        """While the drain is busy: a step now and then. Raises LeadershipLost."""
+    def between_batches(self, writer: SqliteWriter, ring: Ring, capacity: int) -> None:
+        """While the drain is busy: a step now and then, as long as the ring has room. Raises LeadershipLost."""
         self._batches += 1
-        if self._batches % _BATCHES == 0:
+        _, head, drained, _ = ring.positions()
+        if self._batches % _BATCHES == 0 and (head - drained) * _ROOM < capacity:
             self.step(writer)
 
     def step(self, writer: SqliteWriter) -> bool:

@@ -141,7 +141,7 @@ class Leader:
             ring.wait_urgent(urgent, self._settings.batch_window)
         self._drain_batch()
         self._writer_in_use().maintain(idle=False)
-        self._rounds.between_batches(self._writer_in_use())
+        self._rounds.between_batches(self._writer_in_use(), ring, self._cursor.capacity)
         self._look_after_segment(idle=False)
         return True
 
