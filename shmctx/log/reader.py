@@ -69,14 +69,17 @@ class LogReader:
             yield self._source(stack, number)
 
     def _source(self, stack: contextlib.ExitStack, number: int) -> Source | None:
-        """Its name changes once, when it is compressed, so what was found before is tried first."""
-        for _ in range(3):
+        """Its name changes once, when it is compressed, so what was found before is tried first, and one listing that
+        does not have it is no proof: made at that very moment it can miss the old name and the new one."""
+        listings = 0
+        while listings < 3:
             path = self._paths.get(number)
             if path is not None:
                 with contextlib.suppress(FileNotFoundError):
                     return self._open(path, stack.enter_context(files.opened(path, os.O_RDONLY | os.O_NOFOLLOW)))
             self._paths = {segment.number: segment.path for segment in self.segments()}
-            if number not in self._paths:
+            listings += 1
+            if number not in self._paths and listings > 1:
                 break
         return None
 

@@ -1,5 +1,6 @@
 """Rotated segments in the zstd seekable format: whole under one of their names at any time, readable by any tool."""
 
+import contextlib
 import itertools
 import shutil
 import struct
@@ -12,6 +13,7 @@ from logs import Log, line, varied
 
 from shmctx.log import compress, files, seekable
 from shmctx.log.erase import blank
+from shmctx.log.reader import LogReader
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -236,3 +238,23 @@ def test_the_table_of_a_million_frames_is_read(tmp_path):
         frames = seekable.Frames.read(file.fileno(), path.name)
 
     assert (len(frames), frames.size) == (count - 1, 0)
+
+
+def test_a_listing_made_while_a_segment_gets_its_new_name_hides_no_line(rotated, monkeypatch):
+    """The names are read before there is a new one, the files are looked at when the old one is gone."""
+    real = files.os.scandir
+    listed = []
+
+    @contextlib.contextmanager
+    def slow(directory):
+        with real(directory) as entries:
+            found = list(entries)
+        if not listed:
+            listed.extend(found)
+            rotated.compress()
+        yield found
+
+    place = next(iter(rotated.places))
+    monkeypatch.setattr(files.os, "scandir", slow)
+    assert LogReader(rotated.directory).line(*place) == rotated.places[place]
+    assert listed
