@@ -6,7 +6,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import textwrap
 
 import lines
 import pytest
@@ -110,6 +109,56 @@ def test_a_directory_that_vanishes_is_made_again_and_contexts_are_all_there(stor
     assert (directory / "current.jsonl").exists()
 
 
+FULL_AND_READ_ONLY = """
+import subprocess, sys, time
+from pathlib import Path
+import lines, shmctx
+name, disk, database = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
+quick = shmctx.Settings(put_timeout=0.3, retry_limit=0.05)
+store = shmctx.open(name, db=database, log=disk / "log", ring_size=1 << 16, settings=quick)
+refs = {}
+
+def fill():
+    try:
+        while True:
+            refs[store.put("x", data={"n": len(refs), "text": "t" * 200})] = len(refs)
+    except shmctx.RingFull as error:
+        return str(error)
+
+def told(word):
+    deadline = time.monotonic() + 30
+    while word not in store.stats()["leader"]["error"]:
+        assert time.monotonic() < deadline, store.stats()["leader"]
+        time.sleep(0.001)
+
+def mount(options):
+    subprocess.run(["mount", "-o", f"remount,{options}", str(disk)], check=True)
+
+(disk / "ballast").write_bytes(bytes(128 << 10))
+assert "No space left" in fill()
+told("Free space on the disk of the event log")
+assert len(refs) > 500
+mount("size=16m")
+store.flush(30)
+store.close()
+mount("ro")
+with shmctx.attach(name, settings=quick) as store:
+    fill()
+try:
+    shmctx.open(name, db=database)
+except shmctx.ShmctxError as error:
+    assert "Read-only" in str(error) and "Make the directory writable" in str(error)
+    mount("rw")
+store = shmctx.open(name, db=database)
+store.flush(30)
+assert [event.data["n"] for event in store.events(refs)] == list(refs.values())
+store.close()
+logged = lines.check(Path(database), disk / "log").values()
+assert [event["data"]["n"] for event in logged] == list(refs.values())
+print("done")
+"""
+
+
 def test_a_disk_that_is_full_or_read_only(tmp_path, segment_name):
     """A file system of the log's own, in a program of its own."""
     disk = tmp_path / "disk"
@@ -119,55 +168,7 @@ def test_a_disk_that_is_full_or_read_only(tmp_path, segment_name):
     probe = subprocess.run([*options, mount], capture_output=True, text=True, timeout=30, check=False)
     if probe.returncode:
         pytest.skip(f"mounting in a namespace of one's own is not permitted here: {probe.stderr.strip()}")
-    script = """
-        import subprocess, sys, time
-        from pathlib import Path
-        import lines, shmctx
-        name, disk, database = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
-        quick = shmctx.Settings(put_timeout=0.3, retry_limit=0.05)
-        store = shmctx.open(name, db=database, log=disk / "log", ring_size=1 << 16, settings=quick)
-        refs = {}
-
-        def fill():
-            try:
-                while True:
-                    refs[store.put("x", data={"n": len(refs), "text": "t" * 200})] = len(refs)
-            except shmctx.RingFull as error:
-                return str(error)
-
-        def told(word):
-            deadline = time.monotonic() + 30
-            while word not in store.stats()["leader"]["error"]:
-                assert time.monotonic() < deadline, store.stats()["leader"]
-                time.sleep(0.001)
-
-        def mount(options):
-            subprocess.run(["mount", "-o", f"remount,{options}", str(disk)], check=True)
-
-        (disk / "ballast").write_bytes(bytes(128 << 10))
-        assert "No space left" in fill()
-        told("Free space on the disk of the event log")
-        assert len(refs) > 500
-        mount("size=16m")
-        store.flush(30)
-        store.close()
-        mount("ro")
-        with shmctx.attach(name, settings=quick) as store:
-            fill()
-        try:
-            shmctx.open(name, db=database)
-        except shmctx.ShmctxError as error:
-            assert "Read-only" in str(error) and "Make the directory writable" in str(error)
-            mount("rw")
-        store = shmctx.open(name, db=database)
-        store.flush(30)
-        assert [event.data["n"] for event in store.events(refs)] == list(refs.values())
-        store.close()
-        logged = lines.check(Path(database), disk / "log").values()
-        assert [event["data"]["n"] for event in logged] == list(refs.values())
-        print("done")
-    """
-    program = [sys.executable, "-c", textwrap.dedent(script), segment_name, str(disk), str(tmp_path / "contexts.db")]
+    program = [sys.executable, "-c", FULL_AND_READ_ONLY, segment_name, str(disk), str(tmp_path / "contexts.db")]
     command = [*options, f'{mount} && exec "$@"', "sh", *program]
     path = {"PYTHONPATH": lines.__file__.rpartition("/")[0], "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False, env=path)
