@@ -35,6 +35,9 @@ class Filters(TypedDict, total=False):
     """A ref: go on behind it, in the order asked for. The last one found with `limit` leads to the next page."""
 
 
+_KNOWN = frozenset(Filters.__annotations__)
+
+
 def query(finder: Finder, store_id: int, filters: Filters) -> Steps[list[Context]]:
     """Contexts that fit all filters. Raises InvalidField, ContextNotFound."""
     return (yield from finder.query((yield from wanted(finder, store_id, filters))))
@@ -42,9 +45,8 @@ def query(finder: Finder, store_id: int, filters: Filters) -> Steps[list[Context
 
 def wanted(finder: Finder, store_id: int, filters: Filters) -> Steps[Query]:
     """The filters, checked. Raises InvalidField, ContextNotFound."""
-    unknown = filters.keys() - Filters.__annotations__.keys()
-    if unknown:
-        raise InvalidField(f"query() has no filter {', '.join(sorted(unknown))}.")
+    if not _KNOWN.issuperset(filters):
+        raise InvalidField(f"query() has no filter {', '.join(sorted(filters.keys() - _KNOWN))}.")
     parent = filters.get("parent")
     newest_first = bool(filters.get("newest_first"))
     cursor = yield from _cursor(finder, filters.get("after"))

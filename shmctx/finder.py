@@ -5,7 +5,6 @@ The ring is asked first: whatever is drained between the two steps then shows up
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
 
 from shmctx import records
 from shmctx.cold import Query, questions
@@ -28,9 +27,12 @@ class Finder(Resolver):
         whole = self._all_in_ring(query)
         if whole is not None:
             return whole
-        drained = self._ring.positions()[2]
-        found = {context.position: context for context in self._undrained(query, drained)}
-        found |= {context.position: context for context in (yield from self.stored(query))}
+        _, head, drained, _ = self._ring.positions()
+        undrained = list(self._undrained(query, drained)) if drained < head else []
+        stored = yield from self.stored(query)
+        if not undrained:
+            return stored
+        found = {context.position: context for context in (*undrained, *stored)}
         ordered = sorted(found, reverse=query.newest_first)
         return [found[position] for position in ordered[: query.limit]]
 
@@ -82,16 +84,12 @@ class Finder(Resolver):
         while self.anything_cold():
             _, head, drained, _ = self._ring.positions()
             cold: list[Noted] = yield question(drained)
-            found = [self._with_annotations(context, noted, drained) for context, noted in cold]
+            if drained < self._ring.positions()[1]:
+                cold = [(at, noted | self.hot_annotations(at.position, drained)) for at, noted in cold]
+            found = [records.annotated(context, merged(noted)) if noted else context for context, noted in cold]
             if drained == head or self._ring.live(drained):  # else annotations were drained and overwritten meanwhile
                 return found
         return []
-
-    def _with_annotations(self, context: Context, noted: dict[int, dict[str, Any]], drained: int) -> Context:
-        """The context with the annotations that the database has, and those that it may not have yet."""
-        if drained < self._ring.positions()[1]:
-            noted = noted | self.hot_annotations(context.position, drained)
-        return records.annotated(context, merged(noted)) if noted else context
 
     def failed_by(self, record: RecordTuple) -> Steps[Context | None]:
         """The context that an annotation in the ring puts into error; None for other records, and if it was before."""

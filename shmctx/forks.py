@@ -10,6 +10,10 @@ import threading
 from types import TracebackType
 
 
+class _Depth(threading.local):
+    count = 0
+
+
 class ForkGate:
     """Counts the threads inside; `with gate:` from any thread, nested as well."""
 
@@ -18,10 +22,11 @@ class ForkGate:
         self._reset()
 
     def _reset(self) -> None:
-        self._condition = threading.Condition()
+        self._lock = threading.RLock()  # a finalizer may come in between, in the same thread
+        self._condition = threading.Condition(self._lock)
         self._inside = 0
         self._closed = False
-        self._depth = threading.local()
+        self._depth = _Depth()
 
     def hook(self) -> None:
         """Make forks wait from now on. Idempotent."""
@@ -30,11 +35,11 @@ class ForkGate:
             os.register_at_fork(before=self._close, after_in_parent=self._open, after_in_child=self._reset)
 
     def __enter__(self) -> None:
-        depth = getattr(self._depth, "count", 0)
-        self._depth.count = depth + 1
-        if depth:  # this thread is counted already, and a fork that waits for it must not stop it
+        depth = self._depth
+        depth.count += 1
+        if depth.count > 1:  # this thread is counted already, and a fork that waits for it must not stop it
             return
-        with self._condition:
+        with self._lock:  # taken by itself, at a third of the price that it has through the condition
             while self._closed:
                 self._condition.wait()
             self._inside += 1
@@ -43,7 +48,7 @@ class ForkGate:
         self._depth.count -= 1
         if self._depth.count:
             return
-        with self._condition:
+        with self._lock:
             self._inside -= 1
             if self._closed:
                 self._condition.notify_all()
@@ -53,7 +58,7 @@ class ForkGate:
             while self._closed:  # another thread forks
                 self._condition.wait()
             self._closed = True
-            while self._inside > bool(getattr(self._depth, "count", 0)):
+            while self._inside > bool(self._depth.count):
                 self._condition.wait()
 
     def _open(self) -> None:

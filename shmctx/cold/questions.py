@@ -5,6 +5,7 @@ questions and are sent answers, and runs unchanged over the synchronous pool and
 """
 
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -21,9 +22,7 @@ CHUNK = 500
 """Positions in one IN (...) list."""
 
 _CONTEXTS = rows.select_contexts()
-_NOTE = ("note.position", "note.fields")
-_NOTES = "LEFT JOIN annotation AS note ON note.target = r.position"
-_NOTED = rows.select_contexts("record AS r", *_NOTE, joined=_NOTES)
+_NOTED = rows.select_contexts(noted=True)
 
 Noted = tuple[Context, dict[int, dict[str, Any]]]
 """A context, and the fields annotated to it by the annotations' positions."""
@@ -141,12 +140,9 @@ def contexts(query: Query, store_id: int, failed: Collection[int] = ()) -> Quest
     if query.errors is not None:
         where.append(_in_error(query))
         values.append(json.encode(list(failed)).decode())
-    test = f"WHERE {' AND '.join(where)}" if where else ""
-    order = f"ORDER BY r.position {'DESC' if query.newest_first else 'ASC'}"
+    sql = _search(tuple(where), newest_first=query.newest_first, limited=query.limit is not None)
     if query.limit is None:
-        return Question(f"{_NOTED} {test} {order}", values, lambda found: _noted(found, store_id))
-    source = f"(SELECT * FROM record AS r {test} {order} LIMIT ?) AS r"
-    sql = rows.select_contexts(source, *_NOTE, joined=_NOTES)
+        return Question(sql, values, lambda found: _noted(found, store_id))
 
     def convert(found: list[rows.Row]) -> list[Noted]:
         found.sort(key=itemgetter(0), reverse=query.newest_first)  # SQLite would sort rows that are in order
@@ -155,17 +151,27 @@ def contexts(query: Query, store_id: int, failed: Collection[int] = ()) -> Quest
     return Question(sql, (*values, query.limit), convert)
 
 
+@lru_cache(256)
+def _search(where: tuple[str, ...], *, newest_first: bool, limited: bool) -> str:
+    """The SELECT; the same text each time, so that nobody hashes it again to find the statement made of it."""
+    test = f"WHERE {' AND '.join(where)}" if where else ""
+    order = f"ORDER BY r.position {'DESC' if newest_first else 'ASC'}"
+    if limited:  # so many contexts, not rows
+        return rows.select_contexts(f"(SELECT * FROM record AS r {test} {order} LIMIT ?) AS r", noted=True)
+    return f"{_NOTED} {test} {order}"
+
+
 def _noted(found: list[rows.Row], store_id: int) -> list[Noted]:
     """One row for each annotation, or one for a context that has none."""
     contexts: list[Noted] = []
     last = -1
     for row in found:
-        position, note = row[0], row[13]
+        position, note = row[0], row[14]
         if position != last:
             last = position
             contexts.append((rows.context_from_row(row, store_id), _NOTHING if note is None else {}))
         if note is not None:
-            contexts[-1][1][note] = rows.fields_from_json(row[14])
+            contexts[-1][1][note] = rows.fields_from_json(row[15])
     return contexts
 
 
@@ -214,7 +220,7 @@ def _conditions(query: Query) -> tuple[list[str], list[Any]]:
     used = [(test, value) for test, value in tests if value is not None]
     where, values = [test for test, _ in used], [value for _, value in used]
     if query.event_name is not None:
-        test, more = _name_condition(query.event_name, piecewise=query.after is not None and query.limit is not None)
+        test, more = _name_condition(query.event_name, piecewise=query.limit is not None)
         where, values = [*where, test], [*values, *more]
     return where, values
 
@@ -222,8 +228,8 @@ def _conditions(query: Query) -> tuple[list[str], list[Any]]:
 def _name_condition(name: str, *, piecewise: bool) -> tuple[str, list[str]]:
     """A test for a name or pattern. GLOB, which the index answers, finds the texts that begin as the pattern does.
 
-    `piecewise`: who reads on from a position, some rows at a time, wants them by position: the index by name would have
-    all that are left sorted for every piece. The plus keeps it away.
+    `piecewise`: who wants some rows at a time wants them by position: the index by name would have all that are left
+    sorted for every piece. The plus keeps it away.
     """
     if not is_pattern(name):
         return "r.event_name = (SELECT id FROM text WHERE value = ?)", [name]

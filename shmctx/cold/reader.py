@@ -1,15 +1,14 @@
 """Reading the database: every process does it by itself, through a small pool of read-only connections."""
 
-import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar, cast
 
 from shmctx.cold.questions import FileRead, Question
-from shmctx.cold.sqlite import BUSY_TIMEOUT, read_uri, translated
+from shmctx.cold.sqlite import BUSY_TIMEOUT, read_uri, translate, translated
 from shmctx.errors import ColdMismatch, ColdUnavailable
+from shmctx.forks import fork_gate
 from shmctx.names import SQL_FUNCTION
 
 POOL_SIZE = 4
@@ -44,18 +43,12 @@ class SqliteReader:
         self._lock = threading.Lock()
         self._closed = False
 
-    @contextlib.contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
+    def _take(self) -> sqlite3.Connection:
         with self._lock:
             connection = self._pool.pop() if self._pool else None
-        if connection is None:
-            connection = self._open()
-        try:
-            with translated(str(self.path)):
-                yield connection
-        except BaseException:
-            connection.close()
-            raise
+        return connection or self._open()
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
         with self._lock:
             if self._closed or len(self._pool) >= POOL_SIZE:
                 connection.close()
@@ -85,8 +78,16 @@ class SqliteReader:
         """Answer a question. Raises ColdError."""
         if isinstance(question, FileRead):
             return cast(T, question.run())
-        with self._connection() as connection:
-            found = connection.execute(question.sql, question.values).fetchall()
+        connection = self._take()
+        try:
+            with fork_gate:
+                found = connection.execute(question.sql, question.values).fetchall()
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, sqlite3.Error):
+                raise translate(error, str(self.path)) from error
+            raise
+        self._give_back(connection)
         return question.convert(found)
 
     def close(self) -> None:

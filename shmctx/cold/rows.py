@@ -177,7 +177,10 @@ def session_from_row(row: Row) -> dict[str, Any]:
 
 def context_from_row(row: Row, store_id: int) -> Context:
     """A Context from a row that select_contexts finds: the one that was stored."""
-    position, time_ns, name, depth, parent, correlation, root, event, agent, client, session, _, optional = row[:13]
+    # fmt: off
+    (position, time_ns, name, depth, parent, correlation, root, event, agent, client, session,
+     _place, optional, hexed, _note, _fields) = row
+    # fmt: on
     if parent is None:
         if root == (position if event is None else event):
             root = None
@@ -188,11 +191,14 @@ def context_from_row(row: Row, store_id: int) -> Context:
         root, form = None, ROOT_IS_PARENT
     if client is not None and client == agent:
         client, form = None, form | CLIENT_IS_AGENT
-    parent, parent_form = _stored(parent, HEX_PARENT)
-    correlation, correlation_form = _stored(None if correlation == position else correlation, HEX_CORRELATION)
-    root, root_form = _stored(root, HEX_ROOT)
-    event, event_form = _stored(event, HEX_EVENT)
-    form |= parent_form | correlation_form | root_form | event_form
+    if correlation == position:
+        correlation = None
+    if hexed:
+        parent, parent_form = _stored(parent, HEX_PARENT)
+        correlation, correlation_form = _stored(correlation, HEX_CORRELATION)
+        root, root_form = _stored(root, HEX_ROOT)
+        event, event_form = _stored(event, HEX_EVENT)
+        form |= parent_form | correlation_form | root_form | event_form
     more = None if optional is None else _more(_from_json(optional))
     ref = make_ref(store_id, position)
     return Context(
@@ -247,8 +253,10 @@ def payload_from_column(data: bytes) -> bytes | None:
     return seekable.decompress_frame(data)
 
 
-def select_contexts(source: str = "record AS r", *more: str, joined: str = "") -> str:
-    """A SELECT of rows for context_from_row, without its WHERE, from a source named r. `more`: expressions to add.
+def select_contexts(source: str = "record AS r", *, noted: bool = False) -> str:
+    """A SELECT of rows for context_from_row, without its WHERE, from a source named r.
+
+    `noted`: with a row for each annotation, whose position and fields are the last two columns.
 
     The optional columns come as one JSON array, and only where there are any: to fetch a column that is empty costs as
     much as a full one. LEFT JOIN keeps the order of the search with `r`, whatever else is joined.
@@ -257,12 +265,14 @@ def select_contexts(source: str = "record AS r", *more: str, joined: str = "") -
     plain = [_NAMES.get(column, f"r.{column}") for column in columns[:PLAIN_COLUMNS]]
     optional = ", ".join(f"r.{column}" for column in columns[PLAIN_COLUMNS:])
     array = f"CASE WHEN coalesce({optional}) IS NOT NULL THEN json_array({optional}) END"
+    hexed = "r.parent < 0 OR r.correlation < 0 OR r.root < 0 OR r.event_id < 0"  # text is more than any number
+    note = ("note.position", "note.fields") if noted else ("NULL", "NULL")
     return (
-        f"SELECT {', '.join((*plain, array, *more))} FROM {source} "
+        f"SELECT {', '.join((*plain, array, hexed, *note))} FROM {source} "
         "LEFT JOIN text AS named ON named.id = r.event_name "
         "LEFT JOIN text AS acting ON acting.id = r.agent "
-        f"LEFT JOIN text AS asking ON asking.id = r.client {joined}"
-    )
+        "LEFT JOIN text AS asking ON asking.id = r.client"
+    ) + noted * " LEFT JOIN annotation AS note ON note.target = r.position"
 
 
 def fields_from_json(text: str) -> dict[str, Any]:
