@@ -74,7 +74,6 @@ def draft(store: Store, event_name: str, scope: Scope | None, given: Mapping[str
     event = identity("event_id", fields.get("event_id"), store.store_id)
     if isinstance(event, int):
         raise InvalidField(f"event_id: {fields['event_id']!r} is an id that this store gave. Nothing was stored.")
-    data, payloads = store.pack(fields["data"]) if "data" in fields else (None, ())
     scope = _cause(store, scope, fields)
     parent = scope.parent if scope else identity("parent_event_id", fields.get("parent_event_id"), store.store_id)
     correlation = identity("correlation_id", fields.get("correlation_id"), store.store_id)
@@ -83,25 +82,27 @@ def draft(store: Store, event_name: str, scope: Scope | None, given: Mapping[str
     root = identity("root_event_id", fields.get("root_event_id"), store.store_id)
     if root is None:
         root = scope.root if scope else event
-    session, session_id = _session(store, scope, fields)
     agent = text("agent_id", fields.get("agent_id")) or (scope.agent if scope else None)
+    client = text("client_id", fields.get("client_id")) or (scope.client if scope else None)
+    depth, time_ns, more = _depth(fields, scope, parent), _time_ns(fields), _more(scope, fields, custom)
+    # These two may store records of their own, so they come behind the other checks.
+    session, session_id = _session(store, scope, fields)
+    data, payloads = store.pack(fields["data"]) if "data" in fields else (None, ())
     payload = records.encode_context(
         event_name=event_name,
-        depth=_depth(fields, scope, parent),
+        depth=depth,
         parent=parent,
         correlation=correlation,
         agent_id=agent,
-        client_id=text("client_id", fields.get("client_id")) or (scope.client if scope else None),
+        client_id=client,
         session=session,
         event=event,
         root=root,
-        more=_more(scope, fields, custom),
+        more=more,
         data=data,
         payloads=payloads,
     )
-    return Draft(
-        payload, _time_ns(fields), event, ... if correlation is None else correlation, agent, session_id, parent
-    )
+    return Draft(payload, time_ns, event, ... if correlation is None else correlation, agent, session_id, parent)
 
 
 def _sort(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -244,6 +244,6 @@ class NotRegistered(ShmctxError, KeyError):
 class SessionNotFound(ShmctxError, KeyError):
     """No context of the store belongs to a session with this id, or all of them have expired."""
 
-    hint = "context.session_id tells a context's session; query(session_id=...) finds contexts by it."
+    hint = "Look at session_id of one of its contexts; query(session_id=...) finds the others."
 
     __str__ = ShmctxError.__str__  # KeyError would print the repr of the message

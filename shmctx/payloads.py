@@ -22,8 +22,8 @@ def split(
 ) -> tuple[bytes, tuple[bytes, ...]]:
     """(encoded data, hashes of what was taken out). `keep(hash, JSON)` stores one field of `large_size` bytes or more.
 
-    `data` was encoded to `encoded` without error. Only the top level is looked at. What looks as if it stood for a field
-    that was taken out is taken out itself, so that putting back gives what was put.
+    `data` was encoded to `encoded` without error. Only the top level is looked at. What looks as if it stood for a
+    field that was taken out is taken out itself, so that putting back gives what was put.
     """
     if len(encoded) < large_size:
         return encoded, ()

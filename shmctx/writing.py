@@ -42,34 +42,49 @@ class Writing(ABC):
     def get(self, ref: str, default: Any = None, /) -> Any:
         """The Context of a ref or alias, or `default`."""
 
-    def put(self, event_name: str, *, durable: bool = False, agent_id: str | None = None, **fields: Any) -> str:
+    def put(
+        self,
+        event_name: str,
+        *,
+        durable: bool = False,
+        agent_id: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> str:
         """Store a context, a child of the current one, and return its ref (20 characters).
 
-        `fields`: client_id, session (a dict with an id), event_id, correlation_id, parent_event_id, root_event_id,
-        depth, timestamp (seconds) or time_ns, parent (a ref or Context, instead of the current one), user_id,
-        tenant_id, environment, tags, error, error_type, error_message, response_ref, data (a dict: what happened, which
-        makes the context an event with a line in the event log), and custom fields, which begin with an underscore.
-        KSI's wire names are understood too. What is not given is inherited; data is not.
+        `data`: what happened, a dict; makes the context an event with a line in the event log. `fields`: client_id,
+        session (a dict with an id), event_id, correlation_id, parent_event_id, root_event_id, depth, timestamp
+        (seconds) or time_ns, parent (a ref or Context, instead of the current one), user_id, tenant_id, environment,
+        tags, error, error_type, error_message, response_ref, and custom fields, which begin with an underscore. KSI's
+        wire names are understood too. What is not given is inherited; data is not.
 
         `durable`: return only after the commit that covers it. Raises InvalidField, RingFull, PayloadTooLarge,
         WriterStalled, SegmentCorrupt, StoreClosed (nothing stored) or NotDurable (stored, not committed yet).
         """
         scope = current_scope()
         if fields or durable or event_name.__class__ is not str:
-            return self._put(event_name, scope, {"agent_id": agent_id, **fields}, durable=durable)
+            return self._put(event_name, scope, {"agent_id": agent_id, "data": data, **fields}, durable=durable)
         if scope is None:
             scope = ORIGIN
         elif scope.native_to != self.store_id:
-            return self._put(event_name, scope, {"agent_id": agent_id}, durable=False)
+            return self._put(event_name, scope, {"agent_id": agent_id, "data": data}, durable=False)
         agent = agent_id or scope.agent
         tail = scope.tail if scope.client is None else scope.tail_for(agent)
-        payload = (event_name, scope.depth, scope.parent_field, scope.correlation_field, agent) + tail  # noqa: RUF005 (faster)
+        head = (event_name, scope.depth, scope.parent_field, scope.correlation_field, agent)
         try:
+            if data is None:
+                payload = _encode(head + tail)
+            else:
+                encoded, hashes = self.pack(data)
+                if hashes:
+                    return self._put(event_name, scope, {"agent_id": agent_id, "data": data}, durable=False)
+                payload = _encode(records.with_data(head + (tail or _NO_TAIL), encoded))
             return self._append(
-                CONTEXT, _encode(payload), 0, None, scope.correlation_key, agent, scope.session_id, scope.parent
+                CONTEXT, payload, 0, None, scope.correlation_key, agent, scope.session_id, scope.parent
             )
         except _RARE:
-            return self._put(event_name, current_scope(), {"agent_id": agent_id}, durable=False)
+            return self._put(event_name, current_scope(), {"agent_id": agent_id, "data": data}, durable=False)
 
     def _put(self, event_name: str, scope: Scope | None, fields: Mapping[str, Any], *, durable: bool) -> str:
         return self._append_draft(drafts.draft(self, event_name, scope, fields), fields, durable=durable)

@@ -7,8 +7,10 @@ binds only the columns it has, and one statement takes many rows.
 import contextlib
 import sqlite3
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import Protocol
 
 import msgspec
@@ -31,6 +33,9 @@ _LAST_NS = (1 << 63) - 1
 _json = msgspec.json.Encoder().encode
 
 
+_first = itemgetter(0)
+
+
 class Log(Protocol):
     """Where event data goes: lines, each with its time, get a place each (segment number, byte offset)."""
 
@@ -49,7 +54,7 @@ class Inserter:
         self._log = log
         self._marker = Marker(connection, log)
         self._texts: dict[str, int] = {}
-        self._names: dict[str, bytes] = {}
+        self._names: dict[str, str] = {}
 
     def forgot(self) -> bool:
         """Whether something was forgotten since the last call."""
@@ -148,10 +153,12 @@ class Inserter:
 
     def _count_lines(self, positions: list[int], places: Sequence[tuple[int, int]]) -> None:
         """How many lines each segment of the log has, and of which stretch of positions."""
-        ranges: dict[int, list[int]] = {}
-        for position, (number, _) in zip(positions, places, strict=True):
-            ranges.setdefault(number, []).append(position)
-        counts = [(number, min(found), max(found), len(found)) for number, found in ranges.items()]
+        start, counts = 0, []
+        while start < len(places):
+            number = places[start][0]
+            end = bisect_right(places, number, start, key=_first)
+            counts.append((number, positions[start], positions[end - 1], end - start))
+            start = end
         self._db.executemany(rows.INSERT_LINES, counts)
 
     def _store_id(self) -> int:
@@ -164,24 +171,25 @@ class Inserter:
         span = (events[0][0], events[-1][0])
         return {row[0] for row in self._db.execute("SELECT position FROM record WHERE position BETWEEN ? AND ?", span)}
 
-    def _name(self, event_name: str) -> bytes:
+    def _name(self, event_name: str) -> str:
         """An event name as JSON."""
         encoded = self._names.get(event_name)
         if encoded is None:
             if len(self._names) >= MAX_INTERNED:
                 self._names.clear()
-            encoded = self._names[event_name] = _json(event_name)
+            encoded = self._names[event_name] = _json(event_name).decode()
         return encoded
 
     def _note_spans(self, events: list[Decoded]) -> None:
         """Between which times the contexts of each stretch of positions lie."""
-        spans: dict[int, tuple[int, int]] = {}
-        for position, time_ns, _ in events:
-            first = position - position % rows.SPAN
-            low, high = spans.get(first, (time_ns, time_ns))
-            spans[first] = min(low, time_ns), max(high, time_ns)
-        limited = [(first, min(low, _LAST_NS), min(high, _LAST_NS)) for first, (low, high) in spans.items()]
-        self._db.executemany(rows.INSERT_SPAN, limited)
+        start, spans = 0, []
+        while start < len(events):
+            first = events[start][0] - events[start][0] % rows.SPAN
+            end = bisect_left(events, first + rows.SPAN, start, key=_first)
+            times = [min(event[1], _LAST_NS) for event in events[start:end]]
+            spans.append((first, min(times), max(times)))
+            start = end
+        self._db.executemany(rows.INSERT_SPAN, spans)
 
     def _note_uses(self, events: list[Decoded]) -> None:
         """Which events refer to which large fields."""

@@ -24,14 +24,10 @@ def directory_of(database: Path, named: str | None) -> Path:
     return Path(named) if named else default_directory(database)
 
 
-def encode_line(ref: str, time_ns: int, name: bytes, data: bytes) -> bytes:
+def encode_line(ref: str, time_ns: int, name: str, data: bytes) -> bytes:
     """One lean event, given its name and data as JSON: a line of the log without its newline."""
-    return b'{"ref":"%b","timestamp":%b,"event_name":%b,"data":%b}' % (
-        ref.encode(),
-        repr(time_ns / 1_000_000_000).encode(),
-        name,
-        data,
-    )
+    head = f'{{"ref":"{ref}","timestamp":{time_ns / 1_000_000_000!r},"event_name":{name},"data":'
+    return head.encode() + data + b"}"
 
 
 class Line(msgspec.Struct, frozen=True):

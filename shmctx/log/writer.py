@@ -1,6 +1,7 @@
 """Appending to the event log: the leader's side."""
 
 import datetime as dt
+import itertools
 import math
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -149,6 +150,10 @@ class LogWriter:
     def _append(self, lines: Sequence[bytes], times_ns: Sequence[int]) -> tuple[list[tuple[int, int]], list[LogTail]]:
         number, day, size = self._tail.number, self._tail.day, self._tail.size
         day_end = _end_of(day)
+        if size and max(times_ns, default=0) < day_end:  # most batches end before the segment does
+            offsets = list(itertools.accumulate(map(len, lines), lambda end, length: end + length + 1, initial=size))
+            if offsets[-1] <= self._rotate_bytes:
+                return [(number, offset) for offset in offsets[:-1]], self._write(number, day, lines)
         places: list[tuple[int, int]] = []
         tails: list[LogTail] = []
         first = 0
