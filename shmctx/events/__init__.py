@@ -1,4 +1,4 @@
-"""Events: a router that stores each event and calls its handlers in its context; decorators for handlers; replay; a monitor."""
+"""Events: a router that stores each event and calls its handlers in its context; decorators; replay; a monitor."""
 
 from shmctx.event import Event
 from shmctx.events.guards import context_sampling, context_tags, context_timeout, requires_context
