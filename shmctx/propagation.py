@@ -49,13 +49,7 @@ class Scope:
         """What children in the store `store_id` inherit; identities native to another store become text there."""
         self.context: Context | None = context
         self.store_id = store_id
-
-    def __getattr__(self, name: str) -> Any:
-        """The first look at an empty slot fills them all: most contexts have no children, and cost nothing here."""
-        if name not in Scope.__slots__ or self.context is None:
-            raise AttributeError(name)
-        self._work_out(self.context, self.store_id)
-        return object.__getattribute__(self, name)
+        self.__class__ = _Fresh  # noqa: PLE0237  (worked out when somebody looks)
 
     def _work_out(self, context: Context, store_id: int) -> None:
         """Fill every slot, each once: another thread may be doing the same, or reading already."""
@@ -102,6 +96,23 @@ class Scope:
             return self.tail
         _, session, form, event, root, more = self.tail
         return None, session, form | CLIENT_IS_AGENT, event, root, more
+
+
+class _Fresh(Scope):
+    """A scope that is not worked out: most contexts have no children, and cost nothing here.
+
+    A class of its own, because `__getattr__` makes every look at an attribute slow, also at one that is there.
+    """
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        """The first look at an empty slot fills them all."""
+        if name not in Scope.__slots__ or self.context is None:
+            raise AttributeError(name)
+        self._work_out(self.context, self.store_id)
+        self.__class__ = Scope  # type: ignore[assignment]
+        return getattr(self, name)
 
 
 def _origin() -> Scope:
