@@ -1,7 +1,7 @@
 """Segments over time: the first one, adoption after a crash, rehydration after a reboot, succession after `rm`."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -112,13 +112,18 @@ def drain_orphans(writer: SqliteWriter, name: str, cursor: Cursor) -> list[int]:
     return heads
 
 
+def damaged(ring: Ring, skipped: Sequence[tuple[int, int]]) -> list[tuple[int, int, bytes]]:
+    """Of the stretches that a scan skipped, those that are damaged, with their bytes. What is not live any more is no
+    damage: the reader was behind a ring that had moved on."""
+    return [(start, stop, ring.raw(start, stop)) for start, stop in skipped if ring.live(start)]
+
+
 def drain_rest(writer: SqliteWriter, orphan: Segment, position: int, head: int) -> int:
     """Store everything from `position` to `head` that the database lacks; returns how many records were new."""
     stored = 0
     while position < head:
         position, some, skipped = orphan.ring.scan(position, head, 4096, 4 << 20)
-        damaged = [(start, stop, orphan.ring.raw(start, stop)) for start, stop in skipped if orphan.ring.live(start)]
-        stored += writer.insert(some, damaged)
+        stored += writer.insert(some, damaged(orphan.ring, skipped))
     orphan.ring.set_drained(head)
     return stored
 

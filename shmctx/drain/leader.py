@@ -241,8 +241,7 @@ def read_batch(segment: Segment, position: int, settings: Settings) -> Batch:
     while end < head and len(records) < settings.batch_records and bytes_left > 0:
         end, some, skipped = ring.scan(end, head, settings.scan_records, bytes_left)
         records += some
-        # What is not live any more is no damage: the database was behind a ring that had moved on.
-        damaged += [(start, stop, ring.raw(start, stop)) for start, stop in skipped if ring.live(start)]
+        damaged += generation.damaged(ring, skipped)
         bytes_left -= sum(len(record[4]) for record in some)
     return Batch(start=position, end=end, records=records, damaged=damaged)
 

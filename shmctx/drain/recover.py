@@ -238,7 +238,7 @@ def _replay_orphan(report: Report, ring: Ring, writer: SqliteWriter | None) -> N
 
 def _damaged(report: Report, ring: Ring, skipped: list[tuple[int, int]]) -> list[tuple[int, int, bytes]]:
     """Note the stretches of a scan that hold no whole record, and copy them for the quarantine."""
-    damaged = [(low, high, ring.raw(low, high)) for low, high in skipped if ring.live(low)]
+    damaged = generation.damaged(ring, skipped)
     report.damaged += [
         {"position": low, "granules": high - low, "reason": "checksum or size is wrong"} for low, high, _ in damaged
     ]
