@@ -62,29 +62,24 @@ class Writing(ABC):
         `durable`: return only after the commit that covers it. Raises InvalidField, RingFull, PayloadTooLarge,
         WriterStalled, SegmentCorrupt, StoreClosed (nothing stored) or NotDurable (stored, not committed yet).
         """
+        if data is not None and not fields and not durable:
+            return cast(Context, self.enter(event_name, data, agent_id=agent_id).context).ref
         scope = current_scope()
         if fields or durable or event_name.__class__ is not str:
             return self._put(event_name, scope, {"agent_id": agent_id, "data": data, **fields}, durable=durable)
         if scope is None:
             scope = ORIGIN
         elif scope.native_to != self.store_id:
-            return self._put(event_name, scope, {"agent_id": agent_id, "data": data}, durable=False)
+            return self._put(event_name, scope, {"agent_id": agent_id}, durable=False)
         agent = agent_id or scope.agent
         tail = scope.tail if scope.client is None else scope.tail_for(agent)
-        head = (event_name, scope.depth, scope.parent_field, scope.correlation_field, agent)
+        payload = (event_name, scope.depth, scope.parent_field, scope.correlation_field, agent) + tail  # noqa: RUF005 (faster)
         try:
-            if data is None:
-                payload = _encode(head + tail)
-            else:
-                encoded, hashes = self.pack(data)
-                if hashes:
-                    return self._put(event_name, scope, {"agent_id": agent_id, "data": data}, durable=False)
-                payload = _encode(records.with_data(head + (tail or _NO_TAIL), encoded))
             return self._append(
-                CONTEXT, payload, 0, None, scope.correlation_key, agent, scope.session_id, scope.parent
+                CONTEXT, _encode(payload), 0, None, scope.correlation_key, agent, scope.session_id, scope.parent
             )
         except _RARE:
-            return self._put(event_name, current_scope(), {"agent_id": agent_id, "data": data}, durable=False)
+            return self._put(event_name, current_scope(), {"agent_id": agent_id}, durable=False)
 
     def _put(self, event_name: str, scope: Scope | None, fields: Mapping[str, Any], *, durable: bool) -> str:
         return self._append_draft(drafts.draft(self, event_name, scope, fields), fields, durable=durable)
