@@ -185,6 +185,27 @@ def seed(request: pytest.FixtureRequest) -> int:
     return value
 
 
+@pytest.fixture
+def own_disk(tmp_path: Path) -> tuple[Path, Callable[..., str]]:
+    """(path, run): `run(size, *arguments)` gives what a Python program prints that has, alone, a file system of that
+    size at the path."""
+    disk = tmp_path / "disk"
+
+    def run(size: str, *arguments: object, timeout: float = 90, env: dict[str, str] | None = None) -> str:
+        disk.mkdir()
+        mount = f"mount -t tmpfs -o size={size} tmpfs {disk}"
+        options = ["unshare", "--mount", "--propagation", "private", "sh", "-c"]
+        probe = subprocess.run([*options, mount], capture_output=True, text=True, timeout=30, check=False)
+        if probe.returncode:
+            pytest.skip(f"mounting in a namespace of one's own is not permitted here: {probe.stderr.strip()}")
+        command = [*options, f'{mount} && exec "$@"', "sh", sys.executable, *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, env=env)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return disk, run
+
+
 @pytest.fixture(scope="session", autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Fails the last test of the session if a segment or a process outlives it, and removes both."""

@@ -3,8 +3,6 @@
 import resource
 import sqlite3
 import stat
-import subprocess
-import sys
 import textwrap
 
 import pytest
@@ -150,24 +148,10 @@ def test_a_full_disk_keeps_everything_in_the_ring_until_there_is_room(unshared_d
 
 
 @pytest.fixture
-def unshared_disk(tmp_path):
+def unshared_disk(own_disk):
     """Runs a program with a file system of two megabytes mounted for it alone."""
-
-    def run(script, name):
-        disk = tmp_path / "disk"
-        disk.mkdir()
-        mount = f"mount -t tmpfs -o size=2m tmpfs {disk}"
-        options = ["unshare", "--mount", "--propagation", "private", "sh", "-c"]
-        probe = subprocess.run([*options, mount], capture_output=True, text=True, timeout=30, check=False)
-        if probe.returncode:
-            pytest.skip(f"mounting in a namespace of one's own is not permitted here: {probe.stderr.strip()}")
-        program = [sys.executable, "-c", textwrap.dedent(script), name, str(disk)]
-        command = [*options, f'{mount} && exec "$@"', "sh", *program]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.splitlines()
-
-    return run
+    disk, run = own_disk
+    return lambda script, name: run("2m", "-c", textwrap.dedent(script), name, disk).splitlines()
 
 
 def test_a_file_size_limit_is_an_error_that_passes(stores):

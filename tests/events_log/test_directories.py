@@ -4,8 +4,6 @@ is full, `stats` says what to do, and once that is done everything is stored and
 import contextlib
 import shutil
 import sqlite3
-import subprocess
-import sys
 
 import lines
 import pytest
@@ -159,20 +157,12 @@ print("done")
 """
 
 
-def test_a_disk_that_is_full_or_read_only(tmp_path, segment_name):
+def test_a_disk_that_is_full_or_read_only(own_disk, tmp_path, segment_name):
     """A file system of the log's own, in a program of its own."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = f"mount -t tmpfs -o size=256k tmpfs {disk}"
-    options = ["unshare", "--mount", "--propagation", "private", "sh", "-c"]
-    probe = subprocess.run([*options, mount], capture_output=True, text=True, timeout=30, check=False)
-    if probe.returncode:
-        pytest.skip(f"mounting in a namespace of one's own is not permitted here: {probe.stderr.strip()}")
-    program = [sys.executable, "-c", FULL_AND_READ_ONLY, segment_name, str(disk), str(tmp_path / "contexts.db")]
-    command = [*options, f'{mount} && exec "$@"', "sh", *program]
+    disk, run = own_disk
+    program = ("-c", FULL_AND_READ_ONLY, segment_name, disk, tmp_path / "contexts.db")
     path = {"PYTHONPATH": lines.__file__.rpartition("/")[0], "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False, env=path)
-    assert done.stdout == "done\n", done.stderr
+    assert run("256k", *program, env=path) == "done\n"
 
 
 def test_a_directory_that_cannot_be_used_is_an_error_at_the_start(stores, directory):

@@ -3,8 +3,6 @@
 import os
 import resource
 import shutil
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -18,24 +16,10 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture
-def unshared_disk(tmp_path):
+def unshared_disk(own_disk):
     """Runs a program with a file system of one megabyte mounted for it alone; returns the lines that it prints."""
-
-    def run(script):
-        disk = tmp_path / "disk"
-        disk.mkdir()
-        mount = f"mount -t tmpfs -o size=1m tmpfs {disk}"
-        options = ["unshare", "--mount", "--propagation", "private", "sh", "-c"]
-        probe = subprocess.run([*options, mount], capture_output=True, text=True, timeout=30, check=False)
-        if probe.returncode:
-            pytest.skip(f"mounting in a namespace of one's own is not permitted here: {probe.stderr.strip()}")
-        program = [sys.executable, "-W", "error", "-c", textwrap.dedent(script), HERE, disk]
-        command = [*options, f'{mount} && exec "$@"', "sh", *program]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.splitlines()
-
-    return run
+    disk, run = own_disk
+    return lambda script: run("1m", "-W", "error", "-c", textwrap.dedent(script), HERE, disk, timeout=60).splitlines()
 
 
 FULL = """
