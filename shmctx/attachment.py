@@ -149,9 +149,9 @@ class Attachment:
             self.segment.close()
 
     def forked(self) -> None:
-        """In a forked child: the mapping is shared and stays; threads, locks and connections are the parent's."""
+        """In a forked child: the mapping is shared and stays; threads and locks are the parent's."""
         candidate, self.candidate = self.candidate, None
-        self.reader.abandon()
+        self.reader.forked()
         self._join(self.segment.ring)
         if candidate is not None:
             candidate.forked()
@@ -247,13 +247,10 @@ def _segment_to_lead(name: str, database: Path, ring_size: int, settings: Settin
         if existing.ring.state() & SEALED:
             existing = None
             segments.unlink(name)
-    writer = open_writer(database, settings, log)
-    try:
+    with fork_gate, contextlib.closing(open_writer(database, settings, log)) as writer:
         if existing is None:
             existing = generation.first(writer, name, database, ring_size, rehydrate=settings.rehydrate)
         announce(existing.ring, generation.align(writer, existing).epoch)
-    finally:
-        writer.close()
     return existing
 
 

@@ -1,12 +1,13 @@
-"""Fork safety of SQLite: nobody forks while a thread is inside the library.
+"""Fork safety of SQLite: nobody forks while a thread is inside the library, or with a connection open.
 
 A child gets a copy of the parent's memory with only the forking thread in it. SQLite's global mutexes that another
 thread held at that moment would stay locked there for ever. So uses of SQLite (and of the election's descriptor) go
-through one gate, which a fork closes and waits to find empty.
+through one gate, which a fork closes and waits to find empty. What a child must not inherit at all is given up then.
 """
 
 import os
 import threading
+from collections.abc import Callable
 from types import TracebackType
 
 
@@ -19,6 +20,7 @@ class ForkGate:
 
     def __init__(self) -> None:
         self._hooked = False
+        self._give_up: list[Callable[[], None]] = []
         self._reset()
 
     def _reset(self) -> None:
@@ -33,6 +35,10 @@ class ForkGate:
         if not self._hooked:
             self._hooked = True
             os.register_at_fork(before=self._close, after_in_parent=self._open, after_in_child=self._reset)
+
+    def before(self, give_up: Callable[[], None]) -> None:
+        """Have this called before every fork, while nobody is inside; it may go through the gate."""
+        self._give_up.append(give_up)
 
     def __enter__(self) -> None:
         depth = self._depth
@@ -60,6 +66,12 @@ class ForkGate:
             self._closed = True
             while self._inside > bool(self._depth.count):
                 self._condition.wait()
+        self._depth.count += 1  # this thread may pass
+        try:
+            for give_up in self._give_up:
+                give_up()
+        finally:
+            self._depth.count -= 1
 
     def _open(self) -> None:
         with self._condition:

@@ -5,18 +5,23 @@ ending, and an event loop may end without a word. That costs a fraction of a mil
 """
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import aiosqlite
 
+from shmctx.cold.connection import SelfGated, connect
 from shmctx.cold.questions import FileRead, Question, Steps
 from shmctx.cold.reader import POOL_SIZE, READER_PRAGMAS, STORE_ID, check_exists, check_store
-from shmctx.cold.sqlite import BUSY_TIMEOUT, read_uri, translate
+from shmctx.cold.sqlite import translate
 from shmctx.names import SQL_FUNCTION
 
 T = TypeVar("T")
+
+_FORKS = 10
+"""Forks in a row that may close the connection under one question, which is then asked again."""
 
 
 class AsyncSqliteReader:
@@ -34,13 +39,17 @@ class AsyncSqliteReader:
         turn = self._turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(POOL_SIZE))
         async with turn:
             check_exists(self.path)
-            try:
-                return question.convert(await self._fetch(question))
-            except aiosqlite.Error as error:
-                raise translate(error, str(self.path)) from error
+            forks = 0
+            while True:
+                try:
+                    return question.convert(await self._fetch(question))
+                except aiosqlite.Error as error:
+                    forks += 1
+                    if forks > _FORKS or not isinstance(error, aiosqlite.ProgrammingError):
+                        raise translate(error, str(self.path)) from error
 
     async def _fetch(self, question: Question[T]) -> list[tuple[object, ...]]:
-        connecting = aiosqlite.connect(read_uri(self.path), uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+        connecting = aiosqlite.Connection(partial(connect, self.path, SelfGated, readonly=True), iter_chunk_size=64)
         async with connecting as connection:
             for pragma in READER_PRAGMAS:
                 await connection.execute(pragma)

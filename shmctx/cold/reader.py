@@ -5,8 +5,9 @@ import threading
 from pathlib import Path
 from typing import TypeVar, cast
 
+from shmctx.cold.connection import Connection, connect
 from shmctx.cold.questions import FileRead, Question
-from shmctx.cold.sqlite import BUSY_TIMEOUT, read_uri, translate, translated
+from shmctx.cold.sqlite import translate, translated
 from shmctx.errors import ColdMismatch, ColdUnavailable
 from shmctx.forks import fork_gate
 from shmctx.names import SQL_FUNCTION
@@ -39,28 +40,29 @@ class SqliteReader:
     def __init__(self, path: Path, store_id: int) -> None:
         self.path = path
         self._store_id = store_id
-        self._pool: list[sqlite3.Connection] = []
+        self._pool: list[Connection] = []
         self._lock = threading.Lock()
         self._closed = False
 
-    def _take(self) -> sqlite3.Connection:
+    def _take(self) -> Connection:
         with self._lock:
-            connection = self._pool.pop() if self._pool else None
-        return connection or self._open()
+            while self._pool:
+                connection = self._pool.pop()
+                if not connection.closed:  # by a fork
+                    return connection
+        return self._open()
 
-    def _give_back(self, connection: sqlite3.Connection) -> None:
+    def _give_back(self, connection: Connection) -> None:
         with self._lock:
             if self._closed or len(self._pool) >= POOL_SIZE:
                 connection.close()
             else:
                 self._pool.append(connection)
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> Connection:
         check_exists(self.path)
         with translated(str(self.path)):
-            connection = sqlite3.connect(
-                read_uri(self.path), uri=True, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
-            )
+            connection = connect(self.path, Connection, readonly=True)
             try:
                 for pragma in READER_PRAGMAS:
                     connection.execute(pragma)
@@ -71,23 +73,23 @@ class SqliteReader:
                 raise
         return connection
 
-    def _check_store(self, connection: sqlite3.Connection) -> None:
+    def _check_store(self, connection: Connection) -> None:
         check_store(self.path, connection.execute(STORE_ID).fetchone(), self._store_id)
 
     def ask(self, question: Question[T] | FileRead[T]) -> T:
         """Answer a question. Raises ColdError."""
         if isinstance(question, FileRead):
             return cast(T, question.run())
-        connection = self._take()
-        try:
-            with fork_gate:
+        with fork_gate:
+            connection = self._take()
+            try:
                 found = connection.execute(question.sql, question.values).fetchall()
-        except BaseException as error:
-            connection.close()
-            if isinstance(error, sqlite3.Error):
-                raise translate(error, str(self.path)) from error
-            raise
-        self._give_back(connection)
+            except BaseException as error:
+                connection.close()
+                if isinstance(error, sqlite3.Error):
+                    raise translate(error, str(self.path)) from error
+                raise
+            self._give_back(connection)
         return question.convert(found)
 
     def close(self) -> None:
@@ -98,12 +100,7 @@ class SqliteReader:
         for connection in pool:
             connection.close()
 
-    def abandon(self) -> None:
-        """In a forked child: forget the parent's connections without touching them."""
-        _abandoned.extend(self._pool)
+    def forked(self) -> None:
+        """In a forked child: the fork has closed the connections, and another thread may have held the lock."""
         self._pool = []
         self._lock = threading.Lock()
-
-
-_abandoned: list[sqlite3.Connection] = []
-"""Connections of a parent process: SQLite forbids even closing them in a child, so they are kept from collection."""

@@ -74,9 +74,7 @@ _json = msgspec.json.Encoder().encode
 _from_json = msgspec.json.Decoder().decode
 
 
-def record_row(
-    position: int, time_ns: int, context: Context, place: int | None, intern: Callable[[str], int]
-) -> Row:
+def record_row(position: int, time_ns: int, context: Context, place: int | None, intern: Callable[[str], int]) -> Row:
     """The row of a context: PLAIN_COLUMNS, or all of them. `place`: where the log has its data."""
     parent, correlation, root, event = _identities(context, position)
     agent, client = context.agent_id, context.client_id

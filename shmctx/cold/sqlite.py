@@ -12,11 +12,11 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 import msgspec
 
 from shmctx.cold import Batch, Cursor, Damaged, rows, schema
+from shmctx.cold.connection import Connection, connect
 from shmctx.cold.eventlog import EventLog
 from shmctx.cold.insert import Inserter
 from shmctx.cold.marking import drop_unused
@@ -27,8 +27,6 @@ from shmctx.hot._core import FIRST_POSITION
 from shmctx.hot.shapes import RecordTuple
 from shmctx.settings import Retention
 
-BUSY_TIMEOUT = 2.0
-"""Seconds to wait for a lock that a foreign tool holds on the database."""
 CHECKPOINT_BYTES = 8 << 20
 """Write-ahead log that is worth a checkpoint while the drain is busy."""
 
@@ -61,7 +59,8 @@ def translate(error: sqlite3.Error, path: str) -> ColdUnavailable:
 
 
 class SqliteWriter:
-    """A ColdWriter. Opening it creates or migrates the database."""
+    """A ColdWriter. Opening it creates or migrates the database. A fork closes it, unless its owner is in the fork
+    gate."""
 
     def __init__(
         self,
@@ -80,7 +79,7 @@ class SqliteWriter:
         _create_private(path)
         with translated(str(path)):
             # Closing checkpoints; a connection that fails half-way is closed by its deletion.
-            self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+            self._db = connect(path, Connection, readonly=False)
             self._db.execute("PRAGMA trusted_schema = OFF")
             schema.check_version(self._db, str(path))
             self._configure()
@@ -289,6 +288,11 @@ class SqliteWriter:
         except FileNotFoundError:
             return 0
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, which a fork does too."""
+        return self._db.closed
+
     def is_current(self) -> bool:
         """Whether the path still leads to the file this connection has open."""
         try:
@@ -314,8 +318,3 @@ def _create_private(path: Path) -> None:
             f"The database {path} cannot be opened for writing: {error.strerror}.",
             hint="Check that its directory exists, is writable and belongs to this user.",
         ) from None
-
-
-def read_uri(path: Path) -> str:
-    """A URI that opens the database for reading only."""
-    return f"file:{quote(str(path))}?mode=ro"

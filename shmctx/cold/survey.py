@@ -8,10 +8,11 @@ from pathlib import Path
 import msgspec
 
 from shmctx.cold import retention, rows
+from shmctx.cold.connection import Connection, connect
 from shmctx.cold.logged import directory_of
 from shmctx.cold.reader import READER_PRAGMAS, check_exists
 from shmctx.cold.retention import Plan, Report
-from shmctx.cold.sqlite import BUSY_TIMEOUT, read_uri, translated
+from shmctx.cold.sqlite import translated
 from shmctx.settings import Retention
 
 _CONTEXTS = 4096  # looked at in one question
@@ -30,7 +31,7 @@ def survey(database: Path, older_ns: int | None = None) -> Report:
     """
     check_exists(database)
     with translated(str(database)):
-        connection = sqlite3.connect(read_uri(database), uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+        connection = connect(database, Connection, readonly=True)
         try:
             for pragma in READER_PRAGMAS:
                 connection.execute(pragma)
@@ -96,7 +97,7 @@ def classes_of(database: Path) -> Retention:
     if not database.exists():
         return Retention()
     with translated(str(database)):
-        connection = sqlite3.connect(read_uri(database), uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+        connection = connect(database, Connection, readonly=True)
         try:
             return stored_retention(connection)
         finally:

@@ -2,6 +2,9 @@
 
 It runs in small steps, because an event loop may share the interpreter with it, and it never gives up: whatever the
 database answers, records stay in the ring, the error is noted in the segment for `stats`, and the batch is tried again.
+
+It holds the fork gate while it works, not while it waits. A fork in between closes the database, which is then taken
+over again like that of a leader that died.
 """
 
 import contextlib
@@ -18,6 +21,7 @@ from shmctx.cold.sqlite import SqliteWriter
 from shmctx.drain import ageing, generation
 from shmctx.drain.election import Election
 from shmctx.errors import ColdError, LeadershipLost, SegmentError
+from shmctx.forks import fork_gate
 from shmctx.hot._core import SEALED, Ring
 from shmctx.hot.segment import Segment
 from shmctx.hot.shapes import RecordTuple
@@ -78,6 +82,10 @@ class Leader:
 
     def take_over(self) -> None:
         """Open the database and raise the epoch; with it, the segment's drain position. Raises ColdError."""
+        with fork_gate:
+            self._take_over()
+
+    def _take_over(self) -> None:
         self._check_elected()
         self._host.refresh()
         segment = self._host.segment
@@ -128,10 +136,7 @@ class Leader:
         urgent = ring.urgent()
         head = ring.positions()[1]
         if head <= self._cursor.position:
-            self._look_after_segment(idle=True)
-            if not stopping and self._tidy_up():
-                return False  # more to do, unless records have come
-            if not stopping and ring.positions()[1] == head:
+            if not self._look_around(stopping=stopping) and not stopping and ring.positions()[1] == head:
                 self._idle += 1
                 # Nothing happens for long: look after the segment more and more rarely.
                 ring.wait_head(head, self._settings.idle_interval * min(1 + self._idle // 16, _LAZIEST))
@@ -139,11 +144,27 @@ class Leader:
         self._idle = 0
         if not stopping and head - self._cursor.position < self._settings.batch_records:
             ring.wait_urgent(urgent, self._settings.batch_window)
-        self._drain_batch()
-        self._writer_in_use().maintain(idle=False)
-        self._rounds.between_batches(self._writer_in_use(), ring, self._cursor.capacity)
-        self._look_after_segment(idle=False)
+        with fork_gate:
+            if not self._closed_by_fork():
+                self._drain_batch()
+                self._writer_in_use().maintain(idle=False)
+                self._rounds.between_batches(self._writer_in_use(), ring, self._cursor.capacity)
+                self._look_after_segment(idle=False)
         return True
+
+    def _look_around(self, *, stopping: bool) -> bool:
+        """What can wait until there is nothing to drain; True if there is more of it to do at once."""
+        with fork_gate:
+            if self._closed_by_fork():
+                return True
+            self._look_after_segment(idle=True)
+            return not stopping and self._tidy_up()
+
+    def _closed_by_fork(self) -> bool:
+        """Whether the database has to be taken over again."""
+        if self._writer is not None and self._writer.closed:
+            self._close_writer()
+        return self._writer is None
 
     def _tidy_up(self) -> bool:
         """A few milliseconds of what can wait; True if there is more of it to do at once."""

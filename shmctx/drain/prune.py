@@ -1,5 +1,6 @@
 """Pruning the database of a store that nobody has open."""
 
+from contextlib import closing
 from pathlib import Path
 
 from shmctx import process
@@ -9,6 +10,7 @@ from shmctx.cold.sqlite import SqliteWriter
 from shmctx.cold.survey import classes_of
 from shmctx.drain.election import Election
 from shmctx.errors import ColdMismatch, LeaderAlive
+from shmctx.forks import fork_gate
 
 
 def prune(database: Path, older_ns: int | None) -> Report:
@@ -24,8 +26,7 @@ def prune(database: Path, older_ns: int | None) -> Report:
             f"{process.describe(election.holder())} drains {database}.", hint="Name its store: shmctx prune NAME."
         )
     try:
-        writer = SqliteWriter(database, retention=classes_of(database))
-        try:
+        with fork_gate, closing(SqliteWriter(database, retention=classes_of(database))) as writer:
             cursor = writer.cursor()
             if cursor is None:
                 raise ColdMismatch(f"{database} belongs to no store yet.")
@@ -33,7 +34,5 @@ def prune(database: Path, older_ns: int | None) -> Report:
             report = writer.pruner.run(older_ns)
             writer.maintain(idle=True)
             return report
-        finally:
-            writer.close()
     finally:
         election.resign()

@@ -5,7 +5,6 @@ here. Replaying is harmless: a row's key is its position. Nothing is removed, so
 """
 
 import os
-import sqlite3
 import time
 from collections.abc import Callable
 from enum import IntEnum
@@ -16,11 +15,13 @@ import msgspec
 
 from shmctx import process
 from shmctx.cold import Batch, Cursor
-from shmctx.cold.sqlite import SqliteWriter, read_uri, translated
+from shmctx.cold.connection import Connection, connect
+from shmctx.cold.sqlite import SqliteWriter, translated
 from shmctx.drain import generation
 from shmctx.drain.ageing import forget
 from shmctx.drain.election import Election
 from shmctx.errors import ColdMismatch, LeaderAlive, SegmentCorrupt, SegmentMissing
+from shmctx.forks import fork_gate
 from shmctx.hot import segment as segments
 from shmctx.hot._core import ANNOTATION, CONTEXT, FIRST_POSITION, GRANULE, SESSION, Ring
 
@@ -76,7 +77,8 @@ def recover(name: str, database: Path, *, dry_run: bool = False, progress: Progr
             hint="End it first if it is stuck, then run this again.",
         )
     try:
-        _recover(report, name, database, progress or _silent)
+        with fork_gate:
+            _recover(report, name, database, progress or _silent)
     finally:
         election.resign()
     report.seconds = time.monotonic() - started
@@ -158,7 +160,7 @@ def _peek(database: Path) -> Cursor | None:
     if not database.exists():
         return None
     with translated(str(database)):
-        connection = sqlite3.connect(read_uri(database), uri=True)
+        connection = connect(database, Connection, readonly=True)
         try:
             row = connection.execute("SELECT store_id, generation, capacity, epoch, position FROM store").fetchone()
         finally:

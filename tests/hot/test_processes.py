@@ -1,10 +1,13 @@
 """fork, spawn, exec, threads and exits, with a store open."""
 
+import asyncio
+import contextlib
 import itertools
 import multiprocessing
 import multiprocessing.forkserver
 import os
 import signal
+import sqlite3
 import threading
 from pathlib import Path
 
@@ -128,6 +131,69 @@ def test_a_forked_child_of_a_leader_takes_over_when_it_dies(stores, spawn, wait_
         assert agent.stats()["counters"]["failovers"] == 1
         parent.stdin.close()
         wait_for(lambda: not agent.stats()["leader"])  # it left in order, and says so
+
+
+def test_no_database_connection_outlives_a_fork(stores, spawn):
+    """A child that went on with its parent's tables of locks would hold none: the first to open the database then
+    takes it for unused, cuts the index of its log, and the child ends of SIGBUS."""
+    parent = spawn(
+        """
+        import os, shmctx, sys
+        store = shmctx.open(sys.argv[1], db=sys.argv[2], ring_size=1 << 16)
+        store.put("from the parent", durable=True)
+        if os.fork():
+            os.kill(os.getpid(), 9)
+        print(store.put("from the child", durable=True), flush=True)
+        sys.stdin.readline()
+        print(store.put("and again", durable=True), flush=True)
+        sys.stdin.readline()
+        store.close()
+        print("closed", flush=True)
+        os._exit(0)
+        """,
+        stores.name,
+        stores.database,
+    )
+    parent.line()
+
+    with contextlib.closing(sqlite3.connect(stores.database)) as other:  # may write: so it looks whether it is alone
+        names = [row[0] for row in other.execute("SELECT event_name FROM context ORDER BY position")]
+    parent.say()
+    ref = parent.line()
+    with stores.attach() as agent:
+        assert agent[ref].event_name == "and again"
+    parent.say()
+
+    assert names == ["from the parent", "from the child"]
+    assert parent.line() == "closed"
+
+
+def test_a_fork_under_reads_of_an_event_loop_changes_no_answer(stores):
+    """The loop's own thread forks, so nothing can wait until the reads are done: they are asked again."""
+
+    async def read_and_fork(store):
+        reads = [asyncio.create_task(store.aio.query(correlation_id=root.correlation_id)) for _ in range(8)]
+        children = []
+        while not all(read.done() for read in reads):
+            await asyncio.sleep(0)
+            if len(children) < 20:
+                child = os.fork()
+                if not child:
+                    os._exit(0 if len(store.query(correlation_id=root.correlation_id)) == 3 else 1)
+                children.append(child)
+        return [len(await read) for read in reads], children
+
+    store = stores.open(1 << 16)
+    root = store[store.put("root", durable=True)]
+    with shmctx.bound(root):
+        store.put("one"), store.put("two", durable=True)
+
+    found, children = asyncio.run(read_and_fork(store))
+    codes = [os.waitpid(child, 0)[1] for child in children]
+
+    assert found == [3] * 8
+    assert codes
+    assert set(codes) == {0}
 
 
 def test_forking_while_threads_put_and_drain(stores):

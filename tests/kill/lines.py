@@ -4,11 +4,10 @@ where its row says; nothing else is there."""
 import contextlib
 import json
 import os
-import sqlite3
 from pathlib import Path
 from typing import Any
 
-from shmctx.cold.sqlite import read_uri
+from shmctx.cold.connection import Connection, connect
 from shmctx.log.reader import LogReader
 from shmctx.refs import parse_ref
 
@@ -33,7 +32,7 @@ def check(database: Path, directory: Path | None = None, *, ordered: bool = True
     """
     directory = directory or database.with_suffix(".events")
     events = written(directory)
-    with contextlib.closing(sqlite3.connect(read_uri(database), uri=True)) as db:
+    with contextlib.closing(connect(database, Connection, readonly=True)) as db:
         places = dict(db.execute("SELECT position, log_place FROM record WHERE log_place IS NOT NULL"))
         number, size = db.execute("SELECT log_number, log_size FROM store").fetchone()
     positions = [position(event) for event in events.values()]

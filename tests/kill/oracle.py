@@ -14,14 +14,14 @@ from ledger import ANNOTATION, PUT, Ledger, Region
 
 import shmctx
 from shmctx import Store
-from shmctx.cold.sqlite import read_uri
+from shmctx.cold.connection import Connection, connect
 from shmctx.drain.recover import Outcome, recover
 from shmctx.refs import parse_ref
 
 
 @contextlib.contextmanager
 def reading(database: Path) -> Iterator[sqlite3.Connection]:
-    connection = sqlite3.connect(read_uri(database), uri=True)
+    connection = connect(database, Connection, readonly=True)
     try:
         yield connection
     finally:
