@@ -34,15 +34,15 @@ RECORD_COLUMNS = (
     "position, time_ns, event_name, depth, parent, correlation, root, event_id, agent, client, session, log_place, "
     "user_id, tenant_id, environment, tags, error, error_type, error_message, response_ref, extra"
 )
-INSERT_RECORD = f"INSERT OR IGNORE INTO record ({RECORD_COLUMNS}) VALUES ({', '.join('?' * 21)})"
+INSERT_RECORD = f"INSERT OR IGNORE INTO record ({RECORD_COLUMNS}, checksum) VALUES ({', '.join('?' * 22)})"
 PLAIN_COLUMNS = 12
 """The columns that every context has; the others are optional."""
 INSERT_PLAIN = (
-    f"INSERT OR IGNORE INTO record ({', '.join(RECORD_COLUMNS.split(', ')[:PLAIN_COLUMNS])}) "
-    f"VALUES ({', '.join('?' * PLAIN_COLUMNS)})"
+    f"INSERT OR IGNORE INTO record ({', '.join(RECORD_COLUMNS.split(', ')[:PLAIN_COLUMNS])}, checksum) "
+    f"VALUES ({', '.join('?' * (PLAIN_COLUMNS + 1))})"
 )
-INSERT_SESSION = "INSERT OR IGNORE INTO session VALUES (?, ?, ?, ?, ?, ?)"
-INSERT_ANNOTATION = "INSERT OR IGNORE INTO annotation VALUES (?, ?, ?, ?, ?)"
+INSERT_SESSION = "INSERT OR IGNORE INTO session VALUES (?, ?, ?, ?, ?, ?, ?)"
+INSERT_ANNOTATION = "INSERT OR IGNORE INTO annotation VALUES (?, ?, ?, ?, ?, ?)"
 INSERT_QUARANTINE = "INSERT OR IGNORE INTO quarantine (position, kind, reason, raw) VALUES (?, ?, ?, ?)"
 INSERT_PAYLOAD = (
     "INSERT INTO payload (hash, position, data) VALUES (?, ?, ?) "
@@ -53,8 +53,9 @@ INSERT_PROMISED = "INSERT OR IGNORE INTO payload (hash, position, data) VALUES (
 """For an event whose large field comes after it: it was forgotten with another event just before, and stored again."""
 INSERT_USE = "INSERT OR IGNORE INTO payload_use SELECT ?, id FROM payload WHERE hash = ?"
 INSERT_SPAN = (
-    "INSERT INTO span (first, min_ns, max_ns) VALUES (?, ?, ?) ON CONFLICT (first) DO UPDATE SET "
-    "min_ns = min(min_ns, excluded.min_ns), max_ns = max(max_ns, excluded.max_ns), due_ns = NULL"
+    "INSERT INTO span (first, min_ns, max_ns, contexts) VALUES (?, ?, ?, ?) ON CONFLICT (first) DO UPDATE SET "
+    "min_ns = min(min_ns, excluded.min_ns), max_ns = max(max_ns, excluded.max_ns), due_ns = NULL, "
+    "contexts = contexts + excluded.contexts"
 )
 INSERT_LINES = (
     "INSERT INTO log_segment (number, first, last, lines, kept) VALUES (?1, ?2, ?3, ?4, ?4) "
@@ -92,7 +93,7 @@ def record_row(position: int, time_ns: int, context: Context, place: int | None,
         context.session_position,
         place,
     )
-    return row if context.more is None else row + _optional_columns(context.more)
+    return row + _optional_columns(context.more) if context.more else row
 
 
 def _identities(context: Context, position: int) -> tuple[Any, Any, Any, Any]:
@@ -197,14 +198,16 @@ def context_from_row(row: Row, store_id: int) -> Context:
         root, root_form = _stored(root, HEX_ROOT)
         event, event_form = _stored(event, HEX_EVENT)
         form |= parent_form | correlation_form | root_form | event_form
-    more = None if optional is None else _more(_from_json(optional))
+    more = None if optional is None else optional_fields(optional)
     ref = make_ref(store_id, position)
     return Context(
         name, depth, parent, correlation, agent, client, session, form, event, root, more, ref, time_ns
     )  # fmt: skip
 
 
-def _more(columns: list[Any]) -> dict[str, Any]:
+def optional_fields(text: str) -> dict[str, Any]:
+    """What Context.more held, from the column of a row of select_contexts that has it."""
+    columns: list[Any] = _from_json(text)
     more = {}
     for name, value in zip(OPTIONAL_FIELDS, columns[:8], strict=True):
         if value is not None:
