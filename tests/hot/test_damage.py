@@ -266,7 +266,7 @@ def test_one_damaged_record_is_an_error_by_name_and_the_others_are_found(stores,
     assert list(store) == [ref for ref in known if ref != victim]
     stores.drain()
     look = sqlite3.connect(stores.database)
-    (position, raw), = look.execute("SELECT position, raw FROM quarantine").fetchall()
+    ((position, raw),) = look.execute("SELECT position, raw FROM quarantine").fetchall()
     look.close()
     assert position == shmctx.hot._core.parse_ref(victim)[1]
     assert bytes(segment[at : at + 8]) in raw
