@@ -5,7 +5,7 @@ In place of the field stands `{"$payload": HASH, "size": BYTES}`. The hash is BL
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,6 +15,23 @@ HASH_BYTES = 20
 _MARK = "$payload"
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
+
+
+class Accompanied(NamedTuple):
+    """Event data with byte strings that belong to it, each stored once by its hash, whatever its size.
+
+    Given as the data of a durable put. What the data says of them is the caller's; reading the event does not read them.
+    """
+
+    data: Mapping[str, Any]
+    stored: Collection[bytes]
+    known: Collection[bytes] = ()
+    """Hashes of more of them, which the database has because of another event."""
+
+    @property
+    def hashes(self) -> tuple[bytes, ...]:
+        """The hashes of all, each once."""
+        return tuple(dict.fromkeys([*map(digest, self.stored), *self.known]))
 
 
 def split(
@@ -77,3 +94,9 @@ def _mark(value: Any) -> bytes | None:
 def refers(raw: bytes) -> bool:
     """Whether encoded data may refer to payloads."""
     return b'"$payload"' in raw
+
+
+def named(data: Mapping[str, Any]) -> list[bytes]:
+    """The hashes of the fields that were taken out of the data."""
+    marks = map(_mark, data.values())
+    return [found for found in marks if found is not None]

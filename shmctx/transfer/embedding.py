@@ -78,7 +78,7 @@ def line(event: Embedded) -> bytes:
     data = event.data or b"{}"
     if event.origin or _KEY in data:
         return _restored(event, data)
-    comma = b"," if len(data) > 2 else b""
+    comma = b"," if data[1:-1].strip() else b""
     return b'{"timestamp":%b,"event_name":%b,"data":%b%b"_ksi_context":%b}}\n' % (
         event.timestamp, event.event_name, data[:-1], comma, event.context,
     )  # fmt: skip
