@@ -33,7 +33,9 @@ ShmctxError
 ├── RouterClosed                 the event router was shut down
 ├── ContextRequired              a handler's demands on its context are not met
 ├── EventTimeout (TimeoutError)  a handler, or an awaited event, took too long
-└── NotRegistered (KeyError)     no runtime object of that name
+├── NotRegistered (KeyError)     no runtime object of that name
+└── TransferError                moving in or out
+    └── SourceUnreadable         what is to be moved in cannot be read
 
 Every error carries a `hint`: what to do next, in one sentence, or an empty string. The command line prints it after
 ``Try:``. None of them costs the caller anything that was stored before.
@@ -247,3 +249,11 @@ class SessionNotFound(ShmctxError, KeyError):
     hint = "Look at session_id of one of its contexts; query(session_id=...) finds the others."
 
     __str__ = ShmctxError.__str__  # KeyError would print the repr of the message
+
+
+class TransferError(ShmctxError):
+    """A migration, a verification or an export cannot be done as asked. What was read from is unchanged."""
+
+
+class SourceUnreadable(TransferError):
+    """A file that is to be moved in is not there, or cannot be read."""

@@ -1,0 +1,141 @@
+"""What is to be moved in, read as one stream of events, whatever form it has and wherever it lies.
+
+    for found in sources.read([Path("var/logs"), Path("var/contexts.db")]):
+        if isinstance(found, sources.BadLine): ...
+
+Paths are files, folders, `-` for standard input; gzip and zstd are told by how they begin, and so is a KSI database,
+in which references of lean events are looked up. Memory does not grow with what is read. Nothing is changed.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from shmctx.transfer import lines
+from shmctx.transfer.forms import SourceEvent, Unfit, event_of, time_of
+from shmctx.transfer.ksi_database import KsiDatabase
+
+__all__ = ["BadLine", "SourceEvent", "Sources", "read"]
+
+CHUNK = 256
+"""Lean events whose references are looked up together."""
+
+
+class BadLine(msgspec.Struct):
+    """A line that is no event."""
+
+    file: str
+    line: int
+    """Its number; a row's, in a database."""
+    reason: str
+    raw: bytes
+    """Its first bytes."""
+    end: int = 0
+    """Bytes of the text up to behind it."""
+    stored: int = 0
+    """Bytes that it took."""
+    whole: bool = True
+    """False: the text ends within it."""
+
+    @property
+    def place(self) -> str:
+        """`file:line`."""
+        return f"{self.file}:{self.line}"
+
+
+def read(paths: Iterable[Path]) -> Iterator[SourceEvent | BadLine]:
+    """Every event of these paths, in order; then what their databases have besides. Raises SourceUnreadable."""
+    with Sources(paths) as sources:
+        for path in sources.logs:
+            yield from sources.events(path)
+        for database in sources.databases:
+            yield from sources.contexts(database)
+
+
+class Sources:
+    """The logs and databases of some paths."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        """Raises SourceUnreadable."""
+        self.logs: list[Path] = []
+        self.databases: list[KsiDatabase] = []
+        self._stack = contextlib.ExitStack()
+        with contextlib.ExitStack() as stack:
+            for path in lines.files(paths):
+                if lines.begins(path) == lines.SQLITE:
+                    self.databases.append(stack.enter_context(KsiDatabase(path)))
+                else:
+                    self.logs.append(path)
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def events(self, path: Path, start: int = 0) -> Iterator[SourceEvent | BadLine]:
+        """The events of one log from a byte of its text on, references resolved. Raises SourceUnreadable."""
+        waiting: list[SourceEvent | BadLine] = []
+        for found in _parsed(path, start):
+            lean = type(found) is SourceEvent and found.form == "lean"
+            if not waiting and not lean:
+                yield found
+                continue
+            waiting.append(found)
+            if len(waiting) >= CHUNK:
+                yield from self._resolved(waiting)
+                waiting = []
+        yield from self._resolved(waiting)
+
+    def _resolved(self, found: Sequence[SourceEvent | BadLine]) -> Sequence[SourceEvent | BadLine]:
+        """With the contexts that the references of lean events lead to."""
+        events = [event for event in found if isinstance(event, SourceEvent) and event.ref and event.context is None]
+        contexts = self.lookup([event.ref for event in events if event.ref])
+        for event in events:
+            event.context = contexts.get(event.ref or "")
+            if event.context is not None:
+                event.time_ns = time_of(event.context, event.envelope)
+        return found
+
+    def lookup(self, refs: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The contexts of references, from the first database that has each."""
+        found: dict[str, dict[str, Any]] = {}
+        for database in self.databases:
+            missing = [ref for ref in refs if ref not in found]
+            if missing:
+                found |= database.contexts(missing)
+        return found
+
+    def contexts(self, database: KsiDatabase, after: int = 0) -> Iterator[SourceEvent | BadLine]:
+        """The contexts of a database from behind a row on, as events without data."""
+        for found in database.events(after):
+            if isinstance(found, SourceEvent):
+                yield found
+            else:
+                row, raw, reason = found
+                text = raw.encode()
+                yield BadLine(str(database.path), row, reason, text[: lines.KEPT], row, len(text))
+
+
+def _parsed(path: Path, start: int) -> Iterator[SourceEvent | BadLine]:
+    file = str(path)
+    for line in lines.read(path, start):
+        text = line.text
+        size = len(text)
+        if not line.flaw:
+            if text.isspace():
+                continue
+            try:
+                event = event_of(text)
+            except Unfit as error:
+                reason = str(error) if line.whole else f"the text ends within it: {error}"
+                yield BadLine(file, line.number, reason, text[: lines.KEPT], line.end, size, line.whole)
+                continue
+            event.file, event.line, event.end, event.stored = file, line.number, line.end, size
+            yield event
+        else:
+            yield BadLine(file, line.number, line.flaw, text, line.end, size, line.whole)
