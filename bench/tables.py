@@ -8,6 +8,7 @@ from typing import Self
 
 import shmctx
 from shmctx.cold import rows, schema
+from shmctx.cold.checksums import checked
 from shmctx.hot._core import CONTEXT
 from shmctx.records import decode_event
 
@@ -29,7 +30,7 @@ def prepared(store: shmctx.Store) -> tuple[list[rows.Row], dict[str, int]]:
     while position < head:
         position, records, _ = ring.scan(position, head, 1024, 4 << 20)
         found += [
-            rows.record_row(place, time_ns, decode_event(payload), None, intern)
+            checked(rows.record_row(place, time_ns, decode_event(payload), None, intern))
             for place, kind, _, time_ns, payload in records
             if kind == CONTEXT
         ]

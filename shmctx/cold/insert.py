@@ -9,13 +9,14 @@ import sqlite3
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from itertools import chain, starmap
 from operator import itemgetter
 from typing import Protocol
 
 import msgspec
 
 from shmctx.cold import rows
+from shmctx.cold.checksums import checked
 from shmctx.cold.logged import encode_line
 from shmctx.cold.marking import Marker, Placed
 from shmctx.hot._core import ANNOTATION, CONTEXT, MARK, PAYLOAD, SESSION, make_ref
@@ -30,6 +31,7 @@ ROWS_PER_STATEMENT = 64
 MAX_INTERNED = 200_000
 """Texts whose ids are remembered."""
 _LAST_NS = (1 << 63) - 1
+_NOT_LOGGED = (None, b"")
 _json = msgspec.json.Encoder().encode
 
 
@@ -81,9 +83,9 @@ class Inserter:
                 if kind == CONTEXT:
                     events.append((position, time_ns, decode_event(payload)))
                 elif kind == SESSION:
-                    tables[rows.INSERT_SESSION].append(rows.session_row(position, payload))
+                    tables[rows.INSERT_SESSION].append(checked(rows.session_row(position, payload)))
                 elif kind == ANNOTATION:
-                    tables[rows.INSERT_ANNOTATION].append(rows.annotation_row(position, time_ns, payload))
+                    tables[rows.INSERT_ANNOTATION].append(checked(rows.annotation_row(position, time_ns, payload)))
                 elif kind == PAYLOAD:
                     large.append(rows.payload_row(position, payload))
                 elif kind == MARK:
@@ -93,17 +95,16 @@ class Inserter:
             except (*NOT_DECODABLE, ValueError, TypeError) as error:
                 rejected.append((position, kind, str(error), payload))
         events = self._without_forgotten(marks, events, tables)
-        self._insert_contexts(events, tables, rejected)
+        known = self._known(events)
+        self._insert_contexts(events, known, tables, rejected)
         self._db.executemany(rows.INSERT_PAYLOAD, large)
-        before = self._db.total_changes
-        for sql, found in tables.items():
-            self._insert_rows(sql, found, records, rejected)
-        new = self._db.total_changes - before
-        self._note_spans(events)
+        new = {sql: self._insert_rows(sql, found, records, rejected) for sql, found in tables.items()}
+        self._note_spans(events, known.union(row[0] for row in rejected))
         self._note_uses(events)
+        self._count_annotations(new[rows.INSERT_ANNOTATION])
         self.quarantine(rejected)
         self._marker.apply(marks)
-        return new
+        return sum(new.values())
 
     def _without_forgotten(
         self, marks: list[Placed], events: list[Decoded], tables: dict[str, list[rows.Row]]
@@ -117,23 +118,25 @@ class Inserter:
         return [event for event in events if event[0] not in gone]
 
     def _insert_contexts(
-        self, events: list[Decoded], tables: dict[str, list[rows.Row]], rejected: list[rows.Row]
+        self, events: list[Decoded], known: set[int], tables: dict[str, list[rows.Row]], rejected: list[rows.Row]
     ) -> None:
         """Write the log's lines, and make the rows, which say where they are."""
-        places = self._write_log(events, rejected)
+        logged = self._write_log(events, known, rejected)
         plain, full, intern = tables[rows.INSERT_PLAIN], tables[rows.INSERT_RECORD], self._intern
         for position, time_ns, event in events:
             try:
-                row = rows.record_row(position, time_ns, event, places.get(position), intern)
+                place, line = logged.get(position, _NOT_LOGGED)
+                row = checked(rows.record_row(position, time_ns, event, place, intern), line)
             except (ValueError, TypeError) as error:
                 rejected.append((position, CONTEXT, str(error), b""))
                 continue
-            (plain if len(row) == rows.PLAIN_COLUMNS else full).append(row)
+            (plain if len(row) == rows.PLAIN_COLUMNS + 1 else full).append(row)
 
-    def _write_log(self, events: list[Decoded], rejected: list[rows.Row]) -> dict[int, int]:
-        """Append the events that have data and are not stored yet; where each line is, by position."""
+    def _write_log(
+        self, events: list[Decoded], known: set[int], rejected: list[rows.Row]
+    ) -> dict[int, tuple[int, bytes]]:
+        """Append the events that have data and are not stored yet: by position, where each line is, and the line."""
         lines, times, positions = [], [], []
-        known = self._known(events)
         store_id = self._store_id()
         now = time.time_ns()
         for position, time_ns, event in events:
@@ -149,7 +152,8 @@ class Inserter:
             return {}
         found = self._log.append(lines, times)
         self._count_lines(positions, found)
-        return {position: rows.log_column(*place) for position, place in zip(positions, found, strict=True)}
+        columns = starmap(rows.log_column, found)
+        return dict(zip(positions, zip(columns, lines, strict=True), strict=True))
 
     def _count_lines(self, positions: list[int], places: Sequence[tuple[int, int]]) -> None:
         """How many lines each segment of the log has, and of which stretch of positions."""
@@ -180,14 +184,15 @@ class Inserter:
             encoded = self._names[event_name] = _json(event_name).decode()
         return encoded
 
-    def _note_spans(self, events: list[Decoded]) -> None:
-        """Between which times the contexts of each stretch of positions lie."""
+    def _note_spans(self, events: list[Decoded], not_new: set[int]) -> None:
+        """Between which times the contexts of each stretch of positions lie, and how many there are."""
         start, spans = 0, []
         while start < len(events):
             first = events[start][0] - events[start][0] % rows.SPAN
             end = bisect_left(events, first + rows.SPAN, start, key=_first)
             times = [min(event[1], _LAST_NS) for event in events[start:end]]
-            spans.append((first, min(times), max(times)))
+            new = sum(event[0] not in not_new for event in events[start:end]) if not_new else end - start
+            spans.append((first, min(times), max(times), new))
             start = end
         self._db.executemany(rows.INSERT_SPAN, spans)
 
@@ -197,14 +202,22 @@ class Inserter:
         self._db.executemany(rows.INSERT_PROMISED, [(digest, position) for position, digest in uses])
         self._db.executemany(rows.INSERT_USE, uses)
 
+    def _count_annotations(self, new: int) -> None:
+        if new:
+            self._db.execute("UPDATE store SET annotations = annotations + ?", (new,))
+
     def quarantine(self, rejected: Sequence[rows.Row]) -> None:
         """Put aside (position, kind, reason, raw bytes)."""
         self._db.executemany(rows.INSERT_QUARANTINE, rejected)
 
     def _insert_rows(
         self, sql: str, found: list[rows.Row], records: Sequence[RecordTuple], rejected: list[rows.Row]
-    ) -> None:
-        """Insert rows; one that holds a number beyond SQLite's 64 bits is rejected instead of holding up the others."""
+    ) -> int:
+        """Insert rows; one that holds a number beyond SQLite's 64 bits is rejected instead of holding up the others.
+
+        Returns how many were new.
+        """
+        before = self._db.total_changes
         with contextlib.suppress(OverflowError):
             whole = len(found) - len(found) % ROWS_PER_STATEMENT
             if whole:
@@ -212,7 +225,7 @@ class Inserter:
                 for start in range(0, whole, ROWS_PER_STATEMENT):
                     self._db.execute(many, tuple(chain.from_iterable(found[start : start + ROWS_PER_STATEMENT])))
             self._db.executemany(sql, found[whole:])
-            return
+            return self._db.total_changes - before
         sources = {record[0]: record for record in records}
         for row in found:
             try:
@@ -220,6 +233,7 @@ class Inserter:
             except OverflowError as error:
                 _, kind, _, _, payload = sources[row[0]]
                 rejected.append((row[0], kind, str(error), payload))
+        return self._db.total_changes - before
 
     def _intern(self, text: str) -> int:
         """The id of a text, stored now if it is new."""

@@ -1,6 +1,7 @@
 """Marks in the database: pinned, often read, forgotten; inside the transaction that drains them."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -92,8 +93,12 @@ class Marker:
 def remove(connection: sqlite3.Connection, positions: Sequence[int]) -> None:
     """Delete the rows of up to CHUNK contexts: their own, annotations, uses of large fields, and why they are kept."""
     marks = ",".join("?" * len(positions))
-    connection.execute(f"DELETE FROM record WHERE position IN ({marks})", positions)
-    connection.execute(f"DELETE FROM annotation WHERE target IN ({marks})", positions)
+    removed = connection.execute(f"DELETE FROM record WHERE position IN ({marks}) RETURNING position", positions)
+    stretches = Counter(position - position % rows.SPAN for (position,) in removed)
+    connection.executemany("UPDATE span SET contexts = contexts - ?2 WHERE first = ?1", stretches.items())
+    noted = connection.execute(f"DELETE FROM annotation WHERE target IN ({marks})", positions).rowcount
+    if noted:
+        connection.execute("UPDATE store SET annotations = annotations - ?", (noted,))
     connection.execute(f"DELETE FROM payload_use WHERE position IN ({marks})", positions)
     connection.execute(f"DELETE FROM kept WHERE position IN ({marks})", positions)
 

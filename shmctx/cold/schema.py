@@ -8,7 +8,7 @@ id of the form `evt_` or `corr_` and eight hex digits, as most brought ids are; 
 
 import sqlite3
 
-from shmctx.cold.rows import RECORD_IN_ERROR
+from shmctx.cold.rows import RECORD_IN_ERROR, SPAN
 from shmctx.errors import ColdMismatch, ColdUnavailable
 from shmctx.records import packed
 from shmctx.refs import make_ref
@@ -176,6 +176,16 @@ MIGRATIONS: tuple[str, ...] = (
         finished_ns INTEGER,
         report TEXT
     ) STRICT;
+    """,
+    # What it takes to find a changed byte and a deleted row.
+    f"""
+    ALTER TABLE record ADD COLUMN checksum INTEGER;
+    ALTER TABLE session ADD COLUMN checksum INTEGER;
+    ALTER TABLE annotation ADD COLUMN checksum INTEGER;
+    ALTER TABLE span ADD COLUMN contexts INTEGER NOT NULL DEFAULT 0;
+    UPDATE span SET contexts = (SELECT count(*) FROM record WHERE position BETWEEN first AND first + {SPAN - 1});
+    ALTER TABLE store ADD COLUMN annotations INTEGER NOT NULL DEFAULT 0;
+    UPDATE store SET annotations = (SELECT count(*) FROM annotation);
     """,
 )
 
