@@ -82,9 +82,9 @@ class Writing(ABC):
             return self._put(event_name, current_scope(), {"agent_id": agent_id}, durable=False)
 
     def _put(self, event_name: str, scope: Scope | None, fields: Mapping[str, Any], *, durable: bool) -> str:
-        return self._append_draft(drafts.draft(self, event_name, scope, fields), fields, durable=durable)
+        return self.append_draft(drafts.draft(self, event_name, scope, fields), fields, durable=durable)
 
-    def _append_draft(self, draft: drafts.Draft, fields: Mapping[str, Any], *, durable: bool = False) -> str:
+    def append_draft(self, draft: drafts.Draft, fields: Mapping[str, Any], *, durable: bool = False) -> str:
         """Append a context. Large fields that its data refers to are stored once more where they are gone by then:
         they were found in the ring and then forgotten, with the last event before this one that referred to them."""
         ref = self._append_waiting(CONTEXT, *draft, durable=durable)
@@ -100,7 +100,7 @@ class Writing(ABC):
         """
         scope = current_scope()
         drawn = [(drafts.draft(self, name, scope, fields), fields) for name, fields in map(drafts.named, items)]
-        return [self._append_draft(draft, fields) for draft, fields in drawn]
+        return [self.append_draft(draft, fields) for draft, fields in drawn]
 
     def span(self, event_name: str, **fields: Any) -> Bound:
         """Store a context and make it the current one: `with`, `async with`, or a decorator (one context per call).
@@ -149,7 +149,7 @@ class Writing(ABC):
         draft = drafts.draft(self, event_name, current_scope(), fields)
         if not draft.time_ns:
             draft = draft._replace(time_ns=time.time_ns())
-        ref = self._append_draft(draft, fields, durable=durable)
+        ref = self.append_draft(draft, fields, durable=durable)
         return Scope(records.decode_context(draft.payload).placed(ref, draft.time_ns), self.store_id)
 
     def pack(self, data: Mapping[str, Any]) -> tuple[bytes, tuple[bytes, ...]]:
