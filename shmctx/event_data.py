@@ -73,12 +73,17 @@ class EventData:
     def _payloads_of(self, position: int) -> Steps[dict[bytes, bytes]]:
         """The large fields of an event, by hash: what the ring does not have is asked of the database."""
         stored = self._stored(position)
-        hashes = stored.payloads if stored is not None else ()
+        if stored is not None and stored.payloads:
+            return (yield from self.payloads(stored.payloads))
+        return (yield questions.payloads_of(position)) if self._anything_cold() else {}
+
+    def payloads(self, hashes: Sequence[bytes]) -> Steps[dict[bytes, bytes]]:
+        """Those of the large fields with these hashes that are there."""
         found = {digest: field for digest in hashes if (field := self.hot_payload(digest)) is not None}
-        if (not hashes or len(found) < len(hashes)) and self._anything_cold():
-            found |= yield questions.payloads_of(position)
-            if len(found) < len(hashes):  # drained before the event that refers to them
-                found |= yield questions.payloads(hashes)
+        rest = [digest for digest in hashes if digest not in found]
+        if self._anything_cold():
+            for start in range(0, len(rest), questions.CHUNK):
+                found |= yield questions.payloads(rest[start : start + questions.CHUNK])
         return found
 
     def hot_payload(self, digest: bytes) -> bytes | None:

@@ -20,7 +20,8 @@ _decode = msgspec.json.Decoder().decode
 class Accompanied(NamedTuple):
     """Event data with byte strings that belong to it, each stored once by its hash, whatever its size.
 
-    Given as the data of a durable put. What the data says of them is the caller's; reading the event does not read them.
+    Given as the data of a durable put. What the data says of them is the caller's; who reads the event does not read
+    them.
     """
 
     data: Mapping[str, Any]
