@@ -92,6 +92,7 @@ class Environment(msgspec.Struct, frozen=True):
     database: Path | None
     log: Path | None
     ring_size: int | None
+    shadow: str | None = None
 
 
 def parse_size(text: str) -> int:
@@ -106,7 +107,7 @@ def parse_size(text: str) -> int:
 
 
 def environment(environ: Mapping[str, str] = os.environ) -> Environment:
-    """Read SHMCTX_SEGMENT, SHMCTX_DB, SHMCTX_LOG and SHMCTX_RING_SIZE."""
+    """Read SHMCTX_SEGMENT, SHMCTX_DB, SHMCTX_LOG, SHMCTX_RING_SIZE and SHMCTX_SHADOW."""
     database = environ.get("SHMCTX_DB")
     log = environ.get("SHMCTX_LOG")
     size = environ.get("SHMCTX_RING_SIZE")
@@ -115,6 +116,7 @@ def environment(environ: Mapping[str, str] = os.environ) -> Environment:
         database=Path(database) if database else None,
         log=Path(log) if log else None,
         ring_size=parse_size(size) if size else None,
+        shadow=environ.get("SHMCTX_SHADOW") or None,
     )
 
 
