@@ -251,7 +251,8 @@ def _base32(store_id: int, position: str) -> str:
     return f"'{fixed}' || " + " || ".join(digits)
 
 
-def _identity(store_id: int, column: str, prefix: str) -> str:
+def identity_sql(store_id: int, column: str, prefix: str) -> str:
+    """SQL for the text of an identity's column."""
     return (
         f"CASE WHEN typeof({column}) <> 'integer' THEN {column} "
         f"WHEN {column} < 0 THEN printf('{prefix}%08x', -1 - {column}) "
@@ -264,12 +265,12 @@ def _view_sql(store_id: int) -> str:
     CREATE VIEW context AS SELECT
         r.position,
         'ctx_' || {_base32(store_id, "r.position")} AS ref,
-        {_identity(store_id, "coalesce(r.event_id, r.position)", "evt_")} AS event_id,
+        {identity_sql(store_id, "coalesce(r.event_id, r.position)", "evt_")} AS event_id,
         (SELECT value FROM text WHERE id = r.event_name) AS event_name,
         r.time_ns / 1000000000 + (r.time_ns % 1000000000) / 1e9 AS timestamp,
-        {_identity(store_id, "r.correlation", "corr_")} AS correlation_id,
-        {_identity(store_id, "r.parent", "evt_")} AS parent_event_id,
-        {_identity(store_id, "r.root", "evt_")} AS root_event_id,
+        {identity_sql(store_id, "r.correlation", "corr_")} AS correlation_id,
+        {identity_sql(store_id, "r.parent", "evt_")} AS parent_event_id,
+        {identity_sql(store_id, "r.root", "evt_")} AS root_event_id,
         r.depth,
         (SELECT value FROM text WHERE id = r.agent) AS agent_id,
         (SELECT value FROM text WHERE id = r.client) AS client_id,
