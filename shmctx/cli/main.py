@@ -40,7 +40,7 @@ COMMANDS = {
     "impact": ("consequences", "Sum up what a context caused."),
     "errors": ("consequences", "Show where errors came from and what they touched."),
     "compare": ("consequences", "Show where two correlations diverge."),
-    "audit-trail": ("consequences", "List who did what when in a correlation."),
+    "audit-trail": ("consequences", "List who did what when in a correlation of a store."),
     "session": ("session", "Show a session: data, agents, activity, responses."),
     "report": ("report", "Report frequent chains, slow handlers, bursts, deep chains."),
     "doctor": ("doctor", "Check the machine and the stores for problems."),
@@ -49,6 +49,7 @@ COMMANDS = {
     "unpin": ("keep", "Keep contexts only as long as others."),
     "forget": ("keep", "Remove contexts and their events from everywhere."),
     "unlink": ("manage", "Remove the name of a segment."),
+    "audit": ("audit", "Find old patterns of event contexts in Python code."),
     "completion": ("manage", "Print the completion script of a shell."),
 }
 
