@@ -63,7 +63,7 @@ class ShadowLog(Generic[R]):
         store = self._store(self._tally.reads)
         if self.mode == "primary":
             new, _ = self._read_new(store, event_id)
-            if new is not None:
+            if new is not None and new.data is not None:  # its data may have expired, or never have been put
                 return form.of_event(new)
         with timed(self._tally.reads.old):
             old = self._read_old(event_id)
