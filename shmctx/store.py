@@ -1,6 +1,7 @@
 """Store: one face over hot and cold."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast
 
 from shmctx import attachment, lineage, records, sessions, stats
@@ -139,6 +140,11 @@ class Store(Keeping, Mapping[str, Context]):
         return Follower(self, self._attachment.database, **following)
 
     # ---- the rest ----
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file that the store drains to."""
+        return self._attachment.database
 
     @property
     def aio(self) -> "AsyncStore":

@@ -1,0 +1,174 @@
+"""What KSI calls hot storage: mappings over the ring. They hold nothing themselves, so all processes see the same."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from shmctx import drafts
+from shmctx.context import Context, Identity
+from shmctx.errors import InvalidField
+from shmctx.hot import extent
+from shmctx.hot._core import AGENT_LINK, CORRELATION_LINK, PARENT_LINK
+from shmctx.integrations.ksi import forms
+from shmctx.integrations.ksi.forms import Wire
+from shmctx.store import Store
+
+V = TypeVar("V")
+_ALL = 1 << 40
+
+
+class View(Mapping[str, V]):
+    """A live mapping over the ring. A look-up goes through the ring's index; `len` and iteration read all of it."""
+
+    def __init__(self, store: Callable[[], Store]) -> None:
+        self._store = store
+        self._since = 0
+
+    @abstractmethod
+    def _key(self, context: Context) -> str | None:
+        """Under which key a context is found."""
+
+    @abstractmethod
+    def _under(self, key: str, since: int) -> list[Context]:
+        """What is under a key, from a position on, oldest first."""
+
+    def _contexts(self) -> Iterator[Context]:
+        finder = self._store().finder()
+        start = max(self._since, extent.first_whole(finder.ring))
+        return (context for record in finder.scan(start) if (context := finder.context(record)) is not None)
+
+    def __iter__(self) -> Iterator[str]:
+        """Keys, in the order in which their first context was put."""
+        keys = map(self._key, self._contexts())
+        return iter(dict.fromkeys(key for key in keys if key is not None))
+
+    def __len__(self) -> int:
+        return len({key for key in map(self._key, self._contexts()) if key is not None})
+
+    def clear(self) -> None:
+        """Show only what comes from now on. Nothing leaves the store, where other processes look too."""
+        self._since = extent.head(self._store().finder().ring)
+
+    def update(self, given: Mapping[str, Any]) -> None:
+        """Show again what was given, as far as the ring has it: all from the oldest of it on."""
+        oldest = (found[0].position for key in given if (found := self._under(key, 0)))
+        self._since = min(oldest, default=self._since)
+
+    def _identity(self, key: object) -> Identity | None:
+        try:
+            return drafts.identity("key", key, self._store().store_id)
+        except InvalidField:
+            return None
+
+
+class _ById(View[Wire]):
+    """One context under each key."""
+
+    def _at(self, event_id: object, since: int) -> list[Context]:
+        """The newest context that has this event id, if the ring has it."""
+        identity, finder = self._identity(event_id), self._store().finder()
+        position = finder.hot_alias(identity) if isinstance(identity, str) else identity
+        context = finder.hot(position) if position is not None and position >= since else None
+        return [] if context is None else [context]
+
+
+class ContextsByRef(_ById):
+    """Contexts by `ctx_<event id>`."""
+
+    def _key(self, context: Context) -> str:
+        return f"ctx_{context.event_id}"
+
+    def _under(self, key: str, since: int) -> list[Context]:
+        return self._at(key[4:], since) if isinstance(key, str) and key.startswith("ctx_") else []
+
+    def __getitem__(self, ref: str) -> Wire:
+        for context in self._under(ref, self._since):
+            return forms.wire(context)
+        raise KeyError(ref)
+
+
+class Events(_ById):
+    """Events, each with its context, by event id."""
+
+    def _key(self, context: Context) -> str:
+        return context.event_id
+
+    _under = _ById._at
+
+    def __getitem__(self, event_id: str) -> Wire:
+        for context in self._under(event_id, self._since):
+            return forms.event(self._store().events([context])[0])
+        raise KeyError(event_id)
+
+    def update(self, given: Mapping[str, Any]) -> None:
+        """As of every view; events that the store does not have at all are put."""
+        super().update(given)
+        store = self._store()
+        for event_id, event in given.items():
+            if store.get(event_id) is None:
+                bare = {name: value for name, value in event.items() if name not in forms.ADDED}
+                store.append_draft(forms.draft(store, bare, event["_ksi_context"]), bare)
+
+
+class Groups(View[list[str]]):
+    """Event ids by what their contexts have in common, in the order in which they were put."""
+
+    def __init__(self, store: Callable[[], Store], link: int, key: Callable[[Context], str | None]) -> None:
+        super().__init__(store)
+        self._link = link
+        self._key = key  # type: ignore[method-assign]
+
+    def _key(self, context: Context) -> str | None:
+        raise NotImplementedError
+
+    def _under(self, key: str, since: int) -> list[Context]:
+        found = key if self._link == AGENT_LINK else self._identity(key)
+        if not isinstance(found, str | int):
+            return []
+        finder = self._store().finder()
+        positions = reversed(finder.ring.find(self._link, found, since, _ALL))
+        contexts = (context for position in positions if (context := finder.hot(position)) is not None)
+        return [context for context in contexts if self._key(context) == key]  # the index only hints
+
+    def __getitem__(self, key: str) -> list[str]:
+        found = [context.event_id for context in self._under(key, self._since)]
+        if not found:
+            raise KeyError(key)
+        return found
+
+
+class HotStorage:
+    """The events that the ring holds, of all processes. Mappings as in KSI's InMemoryHotStorage."""
+
+    def __init__(self, store: Callable[[], Store]) -> None:
+        self.events = Events(store)
+        self.contexts_by_ref = ContextsByRef(store)
+        self.events_by_correlation = Groups(store, CORRELATION_LINK, lambda context: context.correlation_id)
+        self.events_by_agent = Groups(store, AGENT_LINK, lambda context: context.agent_id)
+        self.event_chains = Groups(store, PARENT_LINK, lambda context: context.parent_event_id)
+        """Event ids by that of their parent."""
+
+    def get_event(self, event_id: str) -> Wire | None:
+        """The event with its context under `_ksi_context`, if the ring has it."""
+        return self.events.get(event_id)
+
+    def get_context(self, ref: str) -> Wire | None:
+        """The context of `ctx_<event id>`, if the ring has it."""
+        return self.contexts_by_ref.get(ref)
+
+    def get_events_by_correlation(self, correlation_id: str) -> list[Wire]:
+        """The events of a conversation that the ring has, oldest first."""
+        return self._events(self.events_by_correlation.get(correlation_id, []))
+
+    def get_event_chain(self, event_id: str) -> list[Wire]:
+        """The event and all that it caused, generation by generation, as far as the ring has it."""
+        met = dict.fromkeys([event_id])
+        waiting = [event_id]
+        for current in waiting:  # grows
+            new = [child for child in self.event_chains.get(current, []) if child not in met]
+            met |= dict.fromkeys(new)
+            waiting += dict.fromkeys(new)
+        return self._events(waiting)
+
+    def _events(self, event_ids: list[str]) -> list[Wire]:
+        return [event for event_id in event_ids if (event := self.events.get(event_id)) is not None]
