@@ -88,8 +88,9 @@ class Writing(ABC):
         """Append a context. Large fields that its data refers to are stored once more where they are gone by then:
         they were found in the ring and then forgotten, with the last event before this one that referred to them."""
         ref = self._append_waiting(CONTEXT, *draft, durable=durable)
-        if "data" in fields and payloads.refers(draft.payload):
-            self.pack(fields["data"])
+        data = fields.get("data")
+        if data is not None and (data.__class__ is payloads.Accompanied or payloads.refers(draft.payload)):
+            self.pack(data)
         return ref
 
     def put_many(self, items: Iterable[str | tuple[str, Mapping[str, Any]] | Mapping[str, Any]]) -> list[str]:
@@ -152,12 +153,20 @@ class Writing(ABC):
         ref = self.append_draft(draft, fields, durable=durable)
         return Scope(records.decode_context(draft.payload).placed(ref, draft.time_ns), self.store_id)
 
-    def pack(self, data: Mapping[str, Any]) -> tuple[bytes, tuple[bytes, ...]]:
+    def pack(self, data: Mapping[str, Any] | payloads.Accompanied) -> tuple[bytes, tuple[bytes, ...]]:
         """Event data as a record holds it: JSON, and the hashes of the large fields in it, which are stored now."""
+        if data.__class__ is payloads.Accompanied:
+            return self._pack_accompanied(data)
         encoded = encode_data(data)
         if len(encoded) < self._settings.large_size:
             return encoded, ()
         return payloads.split(data, encoded, self._settings.large_fields, self._settings.large_size, self._keep)
+
+    def _pack_accompanied(self, given: payloads.Accompanied) -> tuple[bytes, tuple[bytes, ...]]:
+        encoded = encode_data(given.data)
+        for stored in given.stored:
+            self._keep(payloads.digest(stored), stored)
+        return encoded, given.hashes
 
     def _keep(self, digest: bytes, field: bytes) -> None:
         """Store a large field, unless the ring has it."""
