@@ -138,9 +138,8 @@ class _LogFiles:
 def _views(store_id: int, days: float | None) -> tuple[str, str]:
     """KSI's tables. A context that was stored again under its id stands for both, as with INSERT OR REPLACE."""
     event_id = identity_sql(store_id, "coalesce(r.event_id, r.position)", "evt_")
-    newest = (
-        "NOT EXISTS (SELECT 1 FROM main.record AS newer WHERE newer.event_id = r.event_id AND newer.position > r.position)"
-    )
+    newer = "newer.event_id = r.event_id AND newer.position > r.position"
+    newest = f"NOT EXISTS (SELECT 1 FROM main.record AS newer WHERE {newer})"
     created = "r.time_ns / 1000000000"
     seconds = "r.time_ns / 1000000000 + (r.time_ns % 1000000000) / 1e9"
     contexts = f"""

@@ -126,23 +126,22 @@ def _taken_text(rest: Wire, name: str) -> str | None:
     if value.__class__ is not str or not value or not _encodable(value):
         return None
     del rest[name]
-    return cast(str, value)
+    return value
 
 
 def _taken_depth(rest: Wire) -> int:
     depth = rest.get("_event_depth")
-    if depth.__class__ is not int or not 0 <= cast(int, depth) <= MAX_DEPTH:
+    if depth.__class__ is not int or not 0 <= depth <= MAX_DEPTH:
         return 0
     del rest["_event_depth"]
-    return cast(int, depth)
+    return depth
 
 
 def _taken_time(rest: Wire) -> int:
     """Nanoseconds since 1970; 0, which is now, for what is no time. One that comes back as another float stays."""
-    moment = rest.get("_event_timestamp")
-    if moment.__class__ not in (float, int):
+    seconds = rest.get("_event_timestamp")
+    if seconds.__class__ is not float and seconds.__class__ is not int:
         return 0
-    seconds = cast(float, moment)
     if not 0 < seconds < _END_S:
         return 0
     time_ns = cast(int, drafts.nanoseconds("timestamp", seconds))

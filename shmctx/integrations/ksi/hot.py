@@ -79,7 +79,7 @@ class ContextsByRef(_ById):
         return f"ctx_{context.event_id}"
 
     def _under(self, key: str, since: int) -> list[Context]:
-        return self._at(key[4:], since) if isinstance(key, str) and key.startswith("ctx_") else []
+        return self._at(key[4:], since) if key.__class__ is str and key.startswith("ctx_") else []
 
     def __getitem__(self, ref: str) -> Wire:
         for context in self._under(ref, self._since):
@@ -93,7 +93,8 @@ class Events(_ById):
     def _key(self, context: Context) -> str:
         return context.event_id
 
-    _under = _ById._at
+    def _under(self, key: str, since: int) -> list[Context]:
+        return self._at(key, since)
 
     def __getitem__(self, event_id: str) -> Wire:
         for context in self._under(event_id, self._since):
@@ -116,10 +117,10 @@ class Groups(View[list[str]]):
     def __init__(self, store: Callable[[], Store], link: int, key: Callable[[Context], str | None]) -> None:
         super().__init__(store)
         self._link = link
-        self._key = key  # type: ignore[method-assign]
+        self._common = key
 
     def _key(self, context: Context) -> str | None:
-        raise NotImplementedError
+        return self._common(context)
 
     def _under(self, key: str, since: int) -> list[Context]:
         found = key if self._link == AGENT_LINK else self._identity(key)

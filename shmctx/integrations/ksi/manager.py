@@ -49,7 +49,7 @@ class ContextManager:
     async def initialize(self) -> None:
         """Open the store; adopt what a process that died has left. Idempotent. Raises SegmentError, ColdError."""
         if not self._initialized:
-            store = self._given or await asyncio.to_thread(self._open)
+            store = await asyncio.to_thread(self._open) if self._given is None else self._given
             self._store, self._aio, self._initialized = store, store.aio, True
 
     def _open(self) -> Store:
