@@ -34,6 +34,7 @@ ShmctxError
 ├── ContextRequired              a handler's demands on its context are not met
 ├── EventTimeout (TimeoutError)  a handler, or an awaited event, took too long
 ├── NotRegistered (KeyError)     no runtime object of that name
+├── CheckpointDamaged            parts of a state are gone
 └── TransferError                moving in or out
     └── SourceUnreadable         what is to be moved in cannot be read
 
@@ -257,3 +258,9 @@ class TransferError(ShmctxError):
 
 class SourceUnreadable(TransferError):
     """A file that is to be moved in is not there, or cannot be read."""
+
+
+class CheckpointDamaged(ShmctxError):
+    """A state in a checkpoint cannot be put together: parts of it are gone or not what was stored."""
+
+    hint = "`shmctx checkpoint list` shows older ones; `shmctx checkpoint restore REF` has the next start use one."

@@ -28,7 +28,7 @@ LAYERS = [
     {"cli", "gateway"},
     {"integrations"},
     {"transfer"},
-    {"events", "analysis"},
+    {"analysis", "checkpoints", "events"},
     {"shmctx"},
     {"api"},
     {"store", "aio"},

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
+from shmctx.context import Context
 from shmctx.errors import DepthExceeded, InvalidField, RouterClosed
 from shmctx.event import Event
 from shmctx.events import failing
@@ -147,6 +148,11 @@ class EventRouter(AbstractAsyncContextManager["EventRouter"]):
         if loop is None or loop.is_closed():
             raise RouterClosed("No event loop runs this router. Nothing was stored.", hint="Use `async with router:`.")
         return asyncio.run_coroutine_threadsafe(self.emit(event_name, data, **fields), loop)
+
+    @property
+    def under_way(self) -> list[Context]:
+        """The events whose handlers are running, without those that their handlers emitted."""
+        return [emission.results.context for emission in list(self._running)]
 
     def _begin(self, event_name: str, data: Mapping[str, Any] | None, fields: dict[str, Any]) -> Emission:
         """Check and store an event."""
