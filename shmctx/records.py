@@ -28,6 +28,10 @@ class StoredEvent(Context, frozen=True, array_like=True, gc=False, eq=False):
     """Event data as JSON; empty: the event has data, but not here (the record was put back from the database)."""
     payloads: tuple[bytes, ...] = ()
     """Hashes of the large fields that the data refers to."""
+    logged: bytes | None = None
+    """Of an event that another system logged: when it did, as the JSON that its line of the log has for `timestamp`."""
+    origin: bytes = b""
+    """What else that line had, as a JSON object: see transfer.embedding.Origin."""
 
 
 decode_event = msgspec.msgpack.Decoder(StoredEvent).decode
@@ -98,6 +102,13 @@ def encode_stored(fields: tuple[Any, ...], data: bytes | None, payloads: tuple[b
 def with_data(fields: tuple[Any, ...], data: bytes, payloads: tuple[bytes, ...] = ()) -> tuple[Any, ...]:
     """The fields of a StoredEvent from the eleven that a context stores."""
     return (*fields, *BEFORE_DATA, data, payloads) if payloads else (*fields, *BEFORE_DATA, data)
+
+
+def with_origin(
+    fields: tuple[Any, ...], data: bytes | None, payloads: tuple[bytes, ...], logged: bytes, origin: bytes
+) -> tuple[Any, ...]:
+    """The fields of a StoredEvent that another system logged."""
+    return (*fields, *BEFORE_DATA, data, payloads, logged, origin)
 
 
 def _hex_number(identity: Identity | None, prefix: str) -> int | None:

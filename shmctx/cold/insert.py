@@ -100,6 +100,7 @@ class Inserter:
         self._db.executemany(rows.INSERT_PAYLOAD, large)
         new = {sql: self._insert_rows(sql, found, records, rejected) for sql, found in tables.items()}
         self._note_spans(events, known.union(row[0] for row in rejected))
+        self._note_arrivals(events)
         self._note_uses(events)
         self._count_annotations(new[rows.INSERT_ANNOTATION])
         self.quarantine(rejected)
@@ -142,10 +143,11 @@ class Inserter:
         for position, time_ns, event in events:
             if not event.data or position in known:
                 continue
-            if b"\n" in event.data:
+            line = encode_line(make_ref(store_id, position), event, time_ns, self._name(event.event_name))
+            if b"\n" in line:
                 rejected.append((position, CONTEXT, "event data is no JSON of this store", event.data))
                 continue
-            lines.append(encode_line(make_ref(store_id, position), time_ns, self._name(event.event_name), event.data))
+            lines.append(line)
             times.append(min(time_ns, now))  # a time that was brought may be far ahead: the log's day is not
             positions.append(position)
         if not lines:
@@ -195,6 +197,12 @@ class Inserter:
             spans.append((first, min(times), max(times), new))
             start = end
         self._db.executemany(rows.INSERT_SPAN, spans)
+
+    def _note_arrivals(self, events: list[Decoded]) -> None:
+        """Between which positions events of other systems lie: their age counts from now, not from their own time."""
+        brought = [position for position, _, event in events if event.logged is not None]
+        if brought:
+            self._db.execute(rows.INSERT_ARRIVAL, (brought[0], brought[-1], time.time_ns()))
 
     def _note_uses(self, events: list[Decoded]) -> None:
         """Which events refer to which large fields."""

@@ -8,6 +8,7 @@ import msgspec
 
 from shmctx.cold import questions
 from shmctx.cold.questions import FileRead, Steps
+from shmctx.records import StoredEvent
 from shmctx.refs import parse_ref
 
 if TYPE_CHECKING:
@@ -24,10 +25,13 @@ def directory_of(database: Path, named: str | None) -> Path:
     return Path(named) if named else default_directory(database)
 
 
-def encode_line(ref: str, time_ns: int, name: str, data: bytes) -> bytes:
-    """One lean event, given its name and data as JSON: a line of the log without its newline."""
-    head = f'{{"ref":"{ref}","timestamp":{time_ns / 1_000_000_000!r},"event_name":{name},"data":'
-    return head.encode() + data + b"}"
+def encode_line(ref: str, event: StoredEvent, time_ns: int, name: str) -> bytes:
+    """One lean event that has data, given its name as JSON: a line of the log without its newline."""
+    data, logged, origin = event.data, event.logged, event.origin
+    assert data is not None
+    timestamp = logged.decode() if logged else repr(time_ns / 1_000_000_000)
+    head = f'{{"ref":"{ref}","timestamp":{timestamp},"event_name":{name},"data":'
+    return head.encode() + data + (b',"origin":' + origin + b"}" if origin else b"}")
 
 
 class Line(msgspec.Struct, frozen=True):

@@ -62,6 +62,7 @@ INSERT_LINES = (
     "ON CONFLICT (number) DO UPDATE SET first = min(first, excluded.first), last = max(last, excluded.last), "
     "lines = lines + excluded.lines, kept = kept + excluded.kept"
 )
+INSERT_ARRIVAL = "INSERT OR IGNORE INTO arrival (first, last, time_ns) VALUES (?, ?, ?)"
 INSERTS = (INSERT_PLAIN, INSERT_RECORD, INSERT_SESSION, INSERT_ANNOTATION)
 
 RECORD_IN_ERROR = "(error_type IS NOT NULL OR error_message IS NOT NULL OR (error IS NOT NULL AND error <> 'false'))"

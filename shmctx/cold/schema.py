@@ -187,6 +187,21 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE store ADD COLUMN annotations INTEGER NOT NULL DEFAULT 0;
     UPDATE store SET annotations = (SELECT count(*) FROM annotation);
     """,
+    # What was moved in from other systems: which positions, and how far each of their logs was read.
+    """
+    CREATE TABLE arrival (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, time_ns INTEGER NOT NULL) STRICT;
+    CREATE TABLE source (
+        id INTEGER PRIMARY KEY,
+        path TEXT NOT NULL,
+        first_line BLOB NOT NULL,
+        end INTEGER NOT NULL,
+        last_size INTEGER NOT NULL,
+        last_line BLOB NOT NULL,
+        bad_lines INTEGER NOT NULL,
+        counts TEXT NOT NULL,
+        UNIQUE (path, first_line)
+    ) STRICT;
+    """,
 )
 
 VERSION = len(MIGRATIONS)
