@@ -264,3 +264,7 @@ class CheckpointDamaged(ShmctxError):
     """A state in a checkpoint cannot be put together: parts of it are gone or not what was stored."""
 
     hint = "`shmctx checkpoint list` shows older ones; `shmctx checkpoint restore REF` has the next start use one."
+
+
+class TargetUnavailable(ShmctxError):
+    """What was to be written outside of the store cannot be. What was there before is unchanged, and so is the store."""
