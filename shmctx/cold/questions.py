@@ -90,6 +90,13 @@ def session_at(position: int) -> Question[dict[str, Any] | None]:
     return Question(f"SELECT {columns} FROM session WHERE position = ?", (position,), convert)
 
 
+def sessions_at(positions: Sequence[int]) -> Question[dict[int, dict[str, Any]]]:
+    """The data of sessions, by the positions of up to CHUNK records."""
+    columns = "session_id, agent_id, sandbox_uuid, created_at, extra, position"
+    sql = f"SELECT {columns} FROM session WHERE position IN ({','.join('?' * len(positions))})"
+    return Question(sql, positions, lambda found: {row[5]: rows.session_from_row(row[:5]) for row in found})
+
+
 def log_directory() -> Question[str | None]:
     """The event log's directory, where it is not the one beside the database."""
     return Question("SELECT log_directory FROM store", (), lambda found: found[0][0] if found else None)
@@ -136,10 +143,7 @@ def contexts(query: Query, store_id: int, failed: Collection[int] = ()) -> Quest
 
     `failed`: positions of contexts that are in error although the database does not know it yet.
     """
-    where, values = _conditions(query)
-    if query.errors is not None:
-        where.append(_in_error(query))
-        values.append(json.encode(list(failed)).decode())
+    where, values = _conditions(query, failed)
     sql = _search(tuple(where), newest_first=query.newest_first, limited=query.limit is not None)
     if query.limit is None:
         return Question(sql, values, lambda found: _noted(found, store_id))
@@ -203,7 +207,24 @@ def positions_after(position: int) -> Question[list[int]]:
     return Question(sql, (position,), lambda found: [row[0] for row in found])
 
 
-def _conditions(query: Query) -> tuple[list[str], list[Any]]:
+def bare(query: Query, failed: Collection[int] = ()) -> Question[list[rows.Row]]:
+    """Rows of SELECT_BARE that fit, the oldest `query.limit` of them. `failed`: as in `contexts`."""
+    where, values = _conditions(query, failed)
+    test = f"WHERE {' AND '.join(where)} " if where else ""
+    sql = f"{rows.SELECT_BARE} {test}ORDER BY r.position LIMIT ?"
+    return Question(sql, (*values, -1 if query.limit is None else query.limit), _same)
+
+
+def texts(ids: Sequence[int]) -> Question[dict[int, str]]:
+    """What up to CHUNK texts say, by their ids."""
+    return Question(f"SELECT id, value FROM text WHERE id IN ({','.join('?' * len(ids))})", ids, dict)
+
+
+def _same(found: list[rows.Row]) -> list[rows.Row]:
+    return found
+
+
+def _conditions(query: Query, failed: Collection[int]) -> tuple[list[str], list[Any]]:
     named = "(SELECT id FROM text WHERE value = ?)"
     tests = (
         ("r.correlation = ?", packed(query.correlation, CORRELATION_PREFIX)),
@@ -222,6 +243,8 @@ def _conditions(query: Query) -> tuple[list[str], list[Any]]:
     if query.event_name is not None:
         test, more = _name_condition(query.event_name, piecewise=query.limit is not None)
         where, values = [*where, test], [*values, *more]
+    if query.errors is not None:
+        where, values = [*where, _in_error(query)], [*values, json.encode(list(failed)).decode()]
     return where, values
 
 

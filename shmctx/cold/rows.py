@@ -207,7 +207,7 @@ def context_from_row(row: Row, store_id: int) -> Context:
 
 
 def optional_fields(text: str) -> dict[str, Any]:
-    """What Context.more held, from the column of a row of select_contexts that has it."""
+    """What Context.more held, from the array of optional columns."""
     columns: list[Any] = _from_json(text)
     more = {}
     for name, value in zip(OPTIONAL_FIELDS, columns[:8], strict=True):
@@ -255,22 +255,29 @@ def payload_from_column(data: bytes) -> bytes | None:
     return seekable.decompress_frame(data)
 
 
+_OPTIONAL = ", ".join(f"r.{column}" for column in RECORD_COLUMNS.split(", ")[PLAIN_COLUMNS:])
+_OPTIONAL_ARRAY = f"CASE WHEN coalesce({_OPTIONAL}) IS NOT NULL THEN json_array({_OPTIONAL}) END"
+"""The optional columns come as one JSON array, and only where there are any: to fetch a column that is empty costs as
+much as a full one."""
+SELECT_BARE = (
+    f"SELECT {', '.join(f'r.{column}' for column in RECORD_COLUMNS.split(', ')[:PLAIN_COLUMNS])}, {_OPTIONAL_ARRAY} "
+    "FROM record AS r"
+)
+"""The plain columns as they are, texts by their ids, and the array."""
+
+
 def select_contexts(source: str = "record AS r", *, noted: bool = False) -> str:
     """A SELECT of rows for context_from_row, without its WHERE, from a source named r.
 
     `noted`: with a row for each annotation, whose position and fields are the last two columns.
 
-    The optional columns come as one JSON array, and only where there are any: to fetch a column that is empty costs as
-    much as a full one. LEFT JOIN keeps the order of the search with `r`, whatever else is joined.
+    LEFT JOIN keeps the order of the search with `r`, whatever else is joined.
     """
-    columns = RECORD_COLUMNS.split(", ")
-    plain = [_NAMES.get(column, f"r.{column}") for column in columns[:PLAIN_COLUMNS]]
-    optional = ", ".join(f"r.{column}" for column in columns[PLAIN_COLUMNS:])
-    array = f"CASE WHEN coalesce({optional}) IS NOT NULL THEN json_array({optional}) END"
+    plain = [_NAMES.get(column, f"r.{column}") for column in RECORD_COLUMNS.split(", ")[:PLAIN_COLUMNS]]
     hexed = "r.parent < 0 OR r.correlation < 0 OR r.root < 0 OR r.event_id < 0"  # text is more than any number
     note = ("note.position", "note.fields") if noted else ("NULL", "NULL")
     return (
-        f"SELECT {', '.join((*plain, array, hexed, *note))} FROM {source} "
+        f"SELECT {', '.join((*plain, _OPTIONAL_ARRAY, hexed, *note))} FROM {source} "
         "LEFT JOIN text AS named ON named.id = r.event_name "
         "LEFT JOIN text AS acting ON acting.id = r.agent "
         "LEFT JOIN text AS asking ON asking.id = r.client"

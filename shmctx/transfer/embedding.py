@@ -3,9 +3,8 @@
 What a log line had that a store has no place for stays in its lean line, under `origin`, so that the way back is exact.
 """
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -15,6 +14,9 @@ from shmctx.refs import make_ref
 
 EMBEDDED = "_ksi_context"
 """The key in an event's data that holds its context."""
+
+_REMEMBERED = 1 << 16
+"""Ids whose text is kept: parents, roots and correlations come again."""
 
 _json = msgspec.json.Encoder().encode
 _sorted_json = msgspec.json.Encoder(order="sorted").encode
@@ -33,23 +35,20 @@ class Origin(msgspec.Struct, omit_defaults=True):
     """Unknown fields beside `timestamp`, `event_name` and `data`."""
 
 
-_decode_origin = msgspec.json.Decoder(Origin).decode
-
-
-class Embedded(NamedTuple):
+class Embedded(msgspec.Struct, frozen=True, gc=False):
     """One event on its way out. All but the numbers is JSON."""
 
     position: int
     time_ns: int
     """Of the context."""
-    timestamp: bytes
+    timestamp: msgspec.Raw
     """Of the event's line."""
-    event_name: bytes
+    event_name: msgspec.Raw
     context: bytes
     """Under wire names."""
     data: bytes | None
     """None: put without, or not there any more."""
-    origin: bytes = b""
+    origin: Origin | None = None
 
 
 def wire(context: Context) -> dict[str, Any]:
@@ -76,9 +75,9 @@ def _same(one: Any, other: Any) -> bool:
 def line(event: Embedded) -> bytes:
     """The event as a line of JSON with its context inside, newline included."""
     data = event.data or b"{}"
-    if event.origin or _KEY in data:
+    if event.origin is not None or _KEY in data:
         return _restored(event, data)
-    comma = b"," if data[1:-1].strip() else b""
+    comma = b"," if data[1:2] == b'"' or data[1:-1].strip() else b""
     return b'{"timestamp":%b,"event_name":%b,"data":%b%b"_ksi_context":%b}}\n' % (
         event.timestamp, event.event_name, data[:-1], comma, event.context,
     )  # fmt: skip
@@ -86,66 +85,77 @@ def line(event: Embedded) -> bytes:
 
 def _restored(event: Embedded, data: bytes) -> bytes:
     """The same where the source had more than a store keeps, or the data has something in the context's place."""
-    origin = _decode_origin(event.origin) if event.origin else Origin()
+    origin = event.origin or Origin()
     context = {name: value for name, value in _from_json(event.context).items() if name not in origin.absent}
-    fields = {"timestamp": msgspec.Raw(event.timestamp), "event_name": msgspec.Raw(event.event_name)}
+    fields = {"timestamp": event.timestamp, "event_name": event.event_name}
     return _json({**fields, "data": _from_json(data) | {EMBEDDED: context | origin.context}, **origin.line}) + b"\n"
 
 
-@lru_cache(4096)
-def _quoted(text: str) -> str:
-    return _json(text).decode()
-
-
 class RowEmbedder:
-    """Turns rows of select_contexts into the JSON that `wire` of their contexts encodes to, without making either.
+    """Turns rows of SELECT_BARE into the JSON that `wire` of their contexts encodes to, without making either.
 
     A Context and a dict of it cost four times as much as the text, and a log has millions of them.
     """
 
-    def __init__(self, store_id: int, session: Callable[[int], bytes | None]) -> None:
-        """`session`: the JSON of a session, by the position of its record."""
+    def __init__(self, store_id: int, texts: Mapping[int, str], sessions: Mapping[int, str]) -> None:
+        """JSON of what rows name: `texts` by their ids, `sessions` by the positions of their records."""
         self._store_id = store_id
-        self._session = session
+        self._texts = texts
+        self._sessions = sessions
+        self._events: dict[Identity, str] = {}
+        self._correlations: dict[Identity, str] = {}
 
-    def context(self, row: rows.Row, noted: Mapping[str, Any]) -> bytes:
+    def context(self, row: rows.Row, noted: Mapping[str, Any] | None = None) -> bytes:
         """The context of a row, with annotated fields."""
         # fmt: off
         (position, time_ns, _name, depth, parent, correlation, root, event, agent, client, session,
-         _place, optional, *_) = row
+         _place, optional) = row
         # fmt: on
-        event_id = self._id(position if event is None else event, EVENT_PREFIX)
+        events = self._events
+        if len(events) > _REMEMBERED:
+            events.clear()
+            self._correlations.clear()
+        identity = position if event is None else event
+        event_id = events[identity] = self._inside(identity, EVENT_PREFIX)
         ref = make_ref(self._store_id, position) if event is None else f"ctx_{event_id}"
+        correlation_id = self._correlations.get(correlation) or self._correlation(correlation)
         text = (
-            f'{{"_ref":"{ref}","_event_id":"{event_id}","_event_timestamp":{time_ns / 1_000_000_000!r},'
-            f'"_correlation_id":"{self._id(correlation, CORRELATION_PREFIX)}"'
+            f'{{"_ref":"{ref}","_event_id":"{event_id}","_event_timestamp":{_json(time_ns / 1_000_000_000).decode()},'
+            f'"_correlation_id":"{correlation_id}","_event_depth":{depth}'
         )
         if parent is not None:
-            text += f',"_parent_event_id":"{self._id(parent, EVENT_PREFIX)}"'
+            text += f',"_parent_event_id":"{events.get(parent) or self._event(parent)}"'
         if root is not None:
-            text += f',"_root_event_id":"{self._id(root, EVENT_PREFIX)}"'
-        text += f',"_event_depth":{depth}'
+            text += f',"_root_event_id":"{events.get(root) or self._event(root)}"'
         if agent is not None:
-            text += f',"_agent_id":{_quoted(agent)}'
+            text += f',"_agent_id":{self._texts[agent]}'
         if client is not None:
-            text += f',"_client_id":{_quoted(client)}'
-        encoded = text.encode()
-        data = None if session is None else self._session(session)
+            text += f',"_client_id":{self._texts[client]}'
+        data = None if session is None else self._sessions.get(session)
         if data is not None:
-            encoded += b',"_session":' + data
+            text += f',"_session":{data}'
         if optional is None and not noted:
-            return encoded + b"}"
-        return self._with_more(encoded + b"}", optional, noted)
+            return f"{text}}}".encode()
+        return _with_more(f"{text}}}", optional, noted or {})
 
-    def _with_more(self, encoded: bytes, optional: str | None, noted: Mapping[str, Any]) -> bytes:
-        fields = ({} if optional is None else rows.optional_fields(optional)) | noted
-        named = {name if name.startswith("_") else f"_{name}": value for name, value in fields.items()}
-        return _json(_from_json(encoded) | named)
+    def _event(self, identity: Identity) -> str:
+        found = self._events[identity] = self._inside(identity, EVENT_PREFIX)
+        return found
 
-    def _id(self, identity: Identity, prefix: str) -> str:
+    def _correlation(self, identity: Identity) -> str:
+        found = self._correlations[identity] = self._inside(identity, CORRELATION_PREFIX)
+        return found
+
+    def _inside(self, identity: Identity, prefix: str) -> str:
         """An identity's column as the inside of a JSON text."""
         if isinstance(identity, int):
             if identity < 0:
-                return f"{prefix}{-1 - identity:08x}"
+                return prefix + "%08x" % (-1 - identity)
             return prefix + make_ref(self._store_id, identity)[4:]
         return _json(identity)[1:-1].decode()
+
+
+def _with_more(text: str, optional: str | None, noted: Mapping[str, Any]) -> bytes:
+    fields = ({} if optional is None else rows.optional_fields(optional)) | noted
+    named = {name if name.startswith("_") else f"_{name}": value for name, value in fields.items()}
+    return _json(_from_json(text) | named)

@@ -1,16 +1,13 @@
 """What leaves a store: its events with their contexts, in the order of positions, as JSON that nobody has decoded."""
 
-import itertools
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from operator import itemgetter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from shmctx import payloads
 from shmctx.cold import Query, questions, rows
-from shmctx.cold.questions import Question
 from shmctx.cold.reader import SqliteReader
 from shmctx.event import Event
 from shmctx.log.reader import LogReader
@@ -19,13 +16,12 @@ from shmctx.store import Store
 from shmctx.transfer.embedding import Embedded, RowEmbedder, wire
 from shmctx.transfer.places import Places
 
-_ROWS = 1000
-"""Contexts of one question: reads are short, so that they hold up no checkpoint."""
-_SESSIONS = 4096
+_KNOWN = 1 << 16
+"""Texts, and sessions, that are kept in memory."""
 _FIELD_BYTES = 16 << 20
 """Of large fields that are kept, since they come again and again."""
-_PLACE, _NOTE, _FIELDS = 11, 14, 15
-"""Columns of select_contexts."""
+_NAME, _AGENT, _CLIENT, _SESSION, _PLACE = 2, 8, 9, 10, 11
+"""Columns of SELECT_BARE."""
 
 _json = msgspec.json.Encoder().encode
 _from_json = msgspec.json.Decoder().decode
@@ -39,10 +35,10 @@ class Outgoing:
 
     def __init__(self, reader: SqliteReader, log: LogReader, store_id: int, *, annotated: bool = True) -> None:
         self._ask = reader.ask
-        self._store_id = store_id
         self._annotated = annotated
-        self._embed = RowEmbedder(store_id, self._session).context
-        self._sessions: dict[int, bytes | None] = {}
+        self._texts: dict[int, str] = {}
+        self._sessions: dict[int, str] = {}
+        self._embed = RowEmbedder(store_id, self._texts, self._sessions).context
         self._fields = _Fields(reader)
         self.places = Places(log, store_id)
 
@@ -57,46 +53,57 @@ class Outgoing:
         `pending`: fields annotated to contexts that the database does not have yet, by the contexts' positions.
         Raises ColdError.
         """
-        failed = pending or {}
+        pending = pending or {}
         while True:
-            found = self._page(msgspec.structs.replace(query, limit=_ROWS), failed)
-            count = 0
-            for position, group in itertools.groupby(found, key=itemgetter(0)):
-                count += 1
-                yield self._embedded(list(group), failed.get(position))
-            if count < _ROWS:
+            page = self._ask(questions.bare(msgspec.structs.replace(query, limit=questions.CHUNK), pending.keys()))
+            self._learn(page)
+            notes = self._notes(page, pending) if self._annotated else {}
+            yield from map(self._embedded, page, (notes.get(row[0]) for row in page))
+            if len(page) < questions.CHUNK:
                 return
-            query = msgspec.structs.replace(query, after=found[-1][0])
+            query = msgspec.structs.replace(query, after=page[-1][0])
 
-    def _page(self, query: Query, failed: Mapping[int, dict[str, Any]]) -> list[rows.Row]:
-        question = questions.contexts(query, self._store_id, failed.keys())
-        return self._ask(Question(question.sql, question.values, lambda found: sorted(found, key=itemgetter(0))))
+    def _learn(self, page: Sequence[rows.Row]) -> None:
+        """Texts and sessions that a page names."""
+        named = {which for row in page for which in (row[_NAME], row[_AGENT], row[_CLIENT])}
+        for unknown in _unknown(self._texts, named):
+            found = self._ask(questions.texts(unknown))
+            self._texts.update((which, _json(text).decode()) for which, text in found.items())
+        for unknown in _unknown(self._sessions, {row[_SESSION] for row in page}):
+            sessions = self._ask(questions.sessions_at(unknown))
+            self._sessions.update((which, _json(session).decode()) for which, session in sessions.items())
 
-    def _embedded(self, group: list[rows.Row], pending: Mapping[str, Any] | None) -> Embedded:
-        """One context, of which there is a row for each annotation."""
-        row = group[0]
-        position, time_ns = row[0], row[1]
-        noted: Mapping[str, Any] = {}
-        if self._annotated and (pending or row[_NOTE] is not None):
-            cold = {row[_NOTE]: rows.fields_from_json(row[_FIELDS]) for row in group if row[_NOTE] is not None}
-            noted = merged(cold) | (pending or {})
+    def _notes(self, page: Sequence[rows.Row], pending: Mapping[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
+        """What was annotated to the contexts of a page, by their positions."""
+        positions = [row[0] for row in page]
+        cold = self._ask(questions.annotations_of(positions))
+        notes = {position: merged(noted) for position, noted in cold.items()}
+        for position in pending.keys() & set(positions):
+            notes[position] = notes.get(position, {}) | pending[position]
+        return notes
+
+    def _embedded(self, row: rows.Row, noted: Mapping[str, Any] | None) -> Embedded:
+        position, time_ns, place = row[0], row[1], row[_PLACE]
         context = self._embed(row, noted)
-        line = None if row[_PLACE] is None else self.places.event(*rows.log_place(row[_PLACE]), position)
+        line = None if place is None else self.places.event(place >> 32, place & 0xFFFFFFFF, position)
         if line is None:
-            return Embedded(position, time_ns, _seconds(time_ns), _json(row[2]), context, None)
+            name = msgspec.Raw(self._texts[row[_NAME]])
+            return Embedded(position, time_ns, _seconds(time_ns), name, context, None)
         data = bytes(line.data)
         if payloads.refers(data):
             data = self._fields.restored(data)
-        origin = bytes(line.origin)
-        return Embedded(position, time_ns, bytes(line.timestamp), bytes(line.event_name), context, data, origin)
+        return Embedded(position, time_ns, line.timestamp, line.event_name, context, data, line.origin)
 
-    def _session(self, position: int) -> bytes | None:
-        if position not in self._sessions:
-            if len(self._sessions) >= _SESSIONS:
-                self._sessions.clear()
-            session = self._ask(questions.session_at(position))
-            self._sessions[position] = None if session is None else _json(session)
-        return self._sessions[position]
+
+def _unknown(known: dict[int, str], named: set[Any]) -> Iterator[list[int]]:
+    """What is named and not known, in pieces for one question each. Makes room where too much is known."""
+    unknown = named.difference(known, (None,))
+    if unknown and len(known) > _KNOWN:
+        known.clear()
+        unknown = named.difference((None,))
+    ordered = sorted(unknown)
+    for start in range(0, len(ordered), questions.CHUNK):
+        yield ordered[start : start + questions.CHUNK]
 
 
 class _Fields:
@@ -157,9 +164,9 @@ def _undrained(store: Store, query: Query, drained: int, head: int) -> Iterator[
 
 def _from_event(event: Event, position: int) -> Embedded:
     data = None if event.data is None else _json(event.data)
-    timestamp, name = _seconds(event.time_ns), _json(event.event_name)
+    timestamp, name = _seconds(event.time_ns), msgspec.Raw(_json(event.event_name))
     return Embedded(position, event.time_ns, timestamp, name, _json(wire(event.context)), data)
 
 
-def _seconds(time_ns: int) -> bytes:
-    return repr(time_ns / 1_000_000_000).encode()
+def _seconds(time_ns: int) -> msgspec.Raw:
+    return msgspec.Raw(_json(time_ns / 1_000_000_000))

@@ -7,6 +7,7 @@ import msgspec
 from shmctx.errors import LogDamaged
 from shmctx.log.reader import LogReader
 from shmctx.refs import parse_ref
+from shmctx.transfer.embedding import Origin
 
 NEAR = 64 << 10
 """Bytes between two lines up to which reading what lies between is cheaper than a read of its own."""
@@ -19,7 +20,7 @@ class LoggedEvent(msgspec.Struct, frozen=True):
     timestamp: msgspec.Raw
     event_name: msgspec.Raw
     data: msgspec.Raw
-    origin: msgspec.Raw = msgspec.Raw()
+    origin: Origin | None = None
 
 
 _decode = msgspec.json.Decoder(LoggedEvent).decode
