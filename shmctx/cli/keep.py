@@ -59,7 +59,7 @@ def prune(out: Output, name: str, *, db: Path | None, dry_run: bool, older_than:
     elif db is not None:
         report = prune_database(db, older_ns)
     else:
-        with _leading(name) as store:
+        with leading(name) as store:
             report = msgspec.convert(store.prune(older_than, timeout=timeout), Report)
     out.document({"dry_run": dry_run, **msgspec.to_builtins(report)}, _for_people(report, dry_run=dry_run))
 
@@ -72,7 +72,7 @@ def _database(name: str) -> Path:
         attached.close()
 
 
-def _leading(name: str) -> Store:
+def leading(name: str) -> Store:
     """The store, which this process leads if nobody else does, keeping what its last leader kept."""
     settings = Settings(retention=classes_of(_database(name)))
     return Store(attachments.attach(name, settings, standby=True))
@@ -101,7 +101,7 @@ def _each(refs: tuple[str, ...], name: str | None, change: Callable[[Store, str]
         for ref in refs:
             try:
                 store = found.of(ref)[0] if len(found.of(ref)) == 1 else found.holding(ref)[0]
-                with _leading(store.name) as writable:
+                with leading(store.name) as writable:
                     change(writable, ref)
                 click.echo(f"{done} {ref}.")
             except ShmctxError as error:

@@ -48,6 +48,7 @@ COMMANDS = {
     "pin": ("keep", "Keep contexts for ever."),
     "unpin": ("keep", "Keep contexts only as long as others."),
     "forget": ("keep", "Remove contexts and their events from everywhere."),
+    "checkpoint": ("checkpoint", "List checkpoints, show one, choose what the next start uses."),
     "unlink": ("manage", "Remove the name of a segment."),
     "audit": ("audit", "Find old patterns of event contexts in Python code."),
     "completion": ("manage", "Print the completion script of a shell."),
