@@ -260,11 +260,11 @@ class SourceUnreadable(TransferError):
     """A file that is to be moved in is not there, or cannot be read."""
 
 
+class TargetUnavailable(TransferError):
+    """What is to be written outside of the store cannot be. What was there before is unchanged."""
+
+
 class CheckpointDamaged(ShmctxError):
     """A state in a checkpoint cannot be put together: parts of it are gone or not what was stored."""
 
     hint = "`shmctx checkpoint list` shows older ones; `shmctx checkpoint restore REF` has the next start use one."
-
-
-class TargetUnavailable(ShmctxError):
-    """What was to be written outside of the store cannot be. What was there before is unchanged, and so is the store."""
