@@ -66,8 +66,9 @@ def audit(
 ) -> None:
     """Find old patterns of event contexts in Python code.
 
-    Metadata inside data, contexts built or passed by hand, sessions outside of contexts. Reads programs, runs nothing, changes nothing. For each place: what it is, and what to write instead. Exit code 0
-    without findings, 5 with some. `# shmctx: ignore[RULE]` at the end of a line, or on the line above, allows a place.
+    Metadata inside data, contexts built or passed by hand, sessions outside of contexts. Reads programs,
+    runs nothing, changes nothing. For each place: what it is, and what to write instead. Exit code 0 without findings,
+    5 with some. `# shmctx: ignore[RULE]` at the end of a line, or on the line above, allows a place.
 
     (`shmctx audit-trail` is about something else: who did what when in a correlation of a store.)
     """

@@ -4,23 +4,58 @@ import ast
 from collections.abc import Iterator
 
 from shmctx.transfer.audit import words
-from shmctx.transfer.audit.scopes import Function, Handler, last_name, parameters
+from shmctx.transfer.audit.scopes import Function, Handler, last_name, own_nodes, parameters
 
 RAW_DATA = "raw_data"
 
 
-def handler_of(function: Function, registered: frozenset[str]) -> Handler | None:
-    """The parameters of an event handler; None for any other function.
+class Handlers:
+    """The functions of a module that get an event's data: handlers, and those that a handler hands it to."""
 
-    A handler is decorated or registered as one, or has KSI's old signature: `raw_data` and a context.
-    """
-    names = [argument.arg for argument in parameters(function)]
-    contexts = [name for name in names if words.CONTEXT_NAME.search(name)]
-    old = RAW_DATA in names and bool(contexts)
-    if not old and function.name not in registered and not any(map(_decorates, function.decorator_list)):
-        return None
-    data = next((name for name in names if name in (RAW_DATA, "data", "event_data")), None)
-    return Handler(data or next((name for name in names if name not in contexts), None), next(iter(contexts), None))
+    def __init__(self, module: ast.Module) -> None:
+        self._registered = _registered(module)
+        self._functions = [node for node in ast.walk(module) if isinstance(node, Function)]
+        self._found = {node: handler for node in self._functions if (handler := self._declared(node))}
+        self._spread()
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def get(self, function: Function) -> Handler | None:
+        """The parameters with an event's data and context; None for any other function."""
+        return self._found.get(function)
+
+    def _declared(self, function: Function) -> Handler | None:
+        """Of one that is decorated or registered as a handler, or takes `raw_data` and a context, as in KSI."""
+        names = [argument.arg for argument in parameters(function)]
+        contexts = [name for name in names if words.CONTEXT_NAME.search(name)]
+        old = RAW_DATA in names and bool(contexts)
+        if not old and function.name not in self._registered and not any(map(_decorates, function.decorator_list)):
+            return None
+        data = next((name for name in names if name in (RAW_DATA, "data", "event_data")), None)
+        return Handler(data or next((name for name in names if name not in contexts), None), next(iter(contexts), None))
+
+    def _spread(self) -> None:
+        """Follow data into functions of the same module that are called with it."""
+        by_name = {function.name: function for function in self._functions}
+        waiting = list(self._found.items())
+        while waiting:
+            function, handler = waiting.pop()
+            for call in (node for node in own_nodes(function) if isinstance(node, ast.Call)):
+                called = by_name.get(last_name(call.func)) if isinstance(call.func, ast.Name | ast.Attribute) else None
+                if called and called not in self._found:
+                    taken = _taken(call, called, handler)
+                    if taken.data:
+                        self._found[called] = taken
+                        waiting.append((called, taken))
+
+
+def _taken(call: ast.Call, called: Function, handler: Handler) -> Handler:
+    """What a function calls the data and context that it is called with."""
+    given = dict(zip((argument.arg for argument in parameters(called)), call.args, strict=False))
+    given |= {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+    names = {value.id: name for name, value in given.items() if isinstance(value, ast.Name)}
+    return Handler(names.get(handler.data or ""), names.get(handler.context or ""))
 
 
 def _decorates(decorator: ast.expr) -> bool:
@@ -37,7 +72,7 @@ def _registers(call: ast.Call) -> bool:
     return last_name(call.func) in words.REGISTRATION and any(map(words.is_event_name, texts))
 
 
-def registered(module: ast.Module) -> frozenset[str]:
+def _registered(module: ast.Module) -> frozenset[str]:
     """The names of functions that are registered as handlers in a call."""
     return frozenset(name for node in ast.walk(module) if isinstance(node, ast.Call) for name in _functions(node))
 
@@ -62,14 +97,9 @@ def imports(module: ast.Module) -> frozenset[str]:
     return frozenset(found)
 
 
-def is_about_events(module: ast.Module, imported: frozenset[str], handlers: frozenset[str]) -> bool:
-    """Whether keys such as `_client_id` mean metadata of events in this module."""
-    if handlers or any(map(words.EVENT_SYSTEMS.match, imported)):
+def is_about_events(module: ast.Module, imported: frozenset[str]) -> bool:
+    """Whether keys such as `_client_id` mean metadata of events in this module, which has no handler."""
+    if any(map(words.EVENT_SYSTEMS.match, imported)):
         return True
-    for node in ast.walk(module):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if node.value in words.DISTINCTIVE or node.value == words.EMBEDDED:
-                return True
-        elif isinstance(node, Function) and handler_of(node, handlers):
-            return True
-    return False
+    texts = (node.value for node in ast.walk(module) if isinstance(node, ast.Constant))
+    return any(isinstance(text, str) and text in (words.EMBEDDED, *words.DISTINCTIVE) for text in texts)

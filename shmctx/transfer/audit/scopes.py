@@ -14,6 +14,7 @@ from shmctx.transfer.audit import words
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 _CONTAINERS = ("frozenset", "list", "set", "tuple")
+_EVENTS = ("event", "entry", "line", "record")
 _DEPTH = 8  # assignments from name to name that are followed
 
 
@@ -40,7 +41,7 @@ class Binding(NamedTuple):
 
 
 class Handler(NamedTuple):
-    """The parameters of an event handler."""
+    """The parameters of an event handler, or of a function that one hands its data to."""
 
     data: str | None
     context: str | None
@@ -76,6 +77,16 @@ class Scope:
             scope = scope.parent
         return scope
 
+    def event_of(self, data: ast.expr, depth: int = _DEPTH) -> str:
+        """What the stored event is called out of which data is read, as in `event["data"]`; empty if there is none."""
+        container = data.func.value if isinstance(data, ast.Call) and isinstance(data.func, ast.Attribute) else data
+        container = container.value if isinstance(container, ast.Subscript) else container
+        if isinstance(container, ast.Name) and container.id in _EVENTS:
+            return container.id
+        scope = self.find(data.id) if isinstance(data, ast.Name) and depth else None
+        bindings = scope.bindings.get(data.id, ()) if scope and isinstance(data, ast.Name) else ()
+        return next(filter(None, (self.event_of(item.value, depth - 1) for item in bindings if not item.element)), "")
+
     def kind(self, value: ast.expr | None, depth: int = _DEPTH) -> Kind | None:
         """What an expression gives; None for what cannot be told."""
         if value is None or depth == 0:
@@ -92,7 +103,7 @@ class Scope:
         if isinstance(value, ast.Attribute):
             return _kind_by_name(value.attr)
         if isinstance(value, ast.Constant | ast.JoinedStr):
-            return Kind.REF if _first_text(value).startswith("ctx_") else None
+            return Kind.REF if first_text(value).startswith("ctx_") else None
         return None
 
     def strings(self, value: ast.expr | None, depth: int = _DEPTH) -> frozenset[str]:
@@ -161,7 +172,7 @@ _GIVEN = {
     **dict.fromkeys(words.CONTEXT_GETTERS, Kind.CONTEXT),
     **dict.fromkeys(words.REF_GETTERS, Kind.REF),
     **dict.fromkeys(words.UNPACKERS, Kind.DATA),
-    "to_dict": Kind.OTHER,
+    **dict.fromkeys(("to_dict", "read", "read_text", "str", "getsource", "dumps"), Kind.OTHER),
 }
 
 
@@ -185,7 +196,7 @@ def _item_kind(key: ast.expr, container: str) -> Kind | None:
     text = key.value if isinstance(key, ast.Constant) else None
     if text == words.EMBEDDED:
         return Kind.CONTEXT
-    if text == "data" and container in ("event", "entry", "line", "record"):
+    if text == "data" and container in _EVENTS:
         return Kind.DATA
     return _kind_by_name(text) if isinstance(text, str) else None
 
@@ -198,10 +209,11 @@ def _kind_by_name(name: str) -> Kind | None:
     return Kind.OTHER if words.OTHER_NAME.search(name) else None
 
 
-def _first_text(value: ast.Constant | ast.JoinedStr) -> str:
+def first_text(value: ast.expr) -> str:
+    """The text of a constant, or what an f-string begins with; empty for anything else."""
     if isinstance(value, ast.JoinedStr):
-        return _first_text(value.values[0]) if value.values and isinstance(value.values[0], ast.Constant) else ""
-    return value.value if isinstance(value.value, str) else ""
+        return first_text(value.values[0]) if value.values else ""
+    return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else ""
 
 
 def last_name(value: ast.AST) -> str:

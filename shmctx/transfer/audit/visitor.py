@@ -1,11 +1,11 @@
 """The walk over a module's syntax tree, and what each of its places is found to be."""
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
 from shmctx.transfer.audit import words
-from shmctx.transfer.audit.handlers import RAW_DATA, handler_of, imports, is_about_events, registered
+from shmctx.transfer.audit.handlers import RAW_DATA, Handlers, imports, is_about_events
 from shmctx.transfer.audit.rules import (
     BUILT_CONTEXT,
     CONTEXT_AS_DICT,
@@ -15,10 +15,11 @@ from shmctx.transfer.audit.rules import (
     PASSED_CONTEXT,
 )
 from shmctx.transfer.audit.rules import RAW_DATA as RAW_DATA_RULE
-from shmctx.transfer.audit.scopes import IS_CONTEXT, Function, Kind, Scope, last_name, own_nodes, parameters
+from shmctx.transfer.audit.scopes import IS_CONTEXT, Function, Kind, Scope, first_text, last_name, own_nodes, parameters
 
 READS, TESTS, REMOVES, WRITES = "reads", "looks for", "removes", "writes"
 _METHODS = {"get": READS, "pop": REMOVES, "setdefault": WRITES, "__getitem__": READS, "__contains__": TESTS}
+_NAME_WIDTH, _SHOWN = 40, 3  # how much is said of long expressions and of many fields
 _FIELDS_BY_NAME = "its fields by name: router.emit(name, data, agent_id=...); ids, depth and cause come by themselves"
 
 
@@ -39,10 +40,10 @@ class Visitor(ast.NodeVisitor):
 
     def __init__(self, module: ast.Module) -> None:
         self.found: list[Found] = []
-        self._handlers = registered(module)
+        self._handlers = Handlers(module)
         imported = imports(module)
         self._has_signals = not imported.isdisjoint(words.QT)
-        self._about_events = is_about_events(module, imported, self._handlers)
+        self._about_events = bool(self._handlers) or is_about_events(module, imported)
         self._claimed: set[int] = set()  # dict displays that are reported as a whole
         self._scope = Scope(module, None, None)
         self.visit(module)
@@ -58,7 +59,7 @@ class Visitor(ast.NodeVisitor):
         self._function(node)
 
     def _function(self, node: Function) -> None:
-        handler = handler_of(node, self._handlers)
+        handler = self._handlers.get(node)
         if handler and handler.data == RAW_DATA:
             argument = next(argument for argument in parameters(node) if argument.arg == RAW_DATA)
             self._report(argument, RAW_DATA_RULE, f"handler `{node.name}` takes `raw_data`", f"def {node.name}(data)")
@@ -139,21 +140,27 @@ class Visitor(ast.NodeVisitor):
     def _access(self, node: _Node, receiver: ast.expr, keys: frozenset[str], action: str) -> None:
         """Something is done with keys of a dict."""
         kind = self._scope.kind(receiver)
-        name = ast.unparse(receiver) if isinstance(receiver, ast.Name | ast.Attribute | ast.Subscript) else "a dict"
+        name = ast.unparse(receiver)
+        name = name if len(name) <= _NAME_WIDTH else f"{name[:_NAME_WIDTH]}…"
         metadata = self._metadata(keys, kind)
         if words.EMBEDDED in keys and kind is not Kind.OTHER:
             what = f"{action} `{words.EMBEDDED}` in `{name}`"
-            self._report(node, EMBEDDED_CONTEXT, what, f"{self._scope.context_name()}, of which data has nothing")
+            self._report(node, EMBEDDED_CONTEXT, what, f"{self._context(receiver)}: data holds no context")
         elif metadata and kind in IS_CONTEXT:
             self._of_context(node, name, metadata, action)
         elif metadata and kind is not Kind.OTHER:
             what = f"{action} {_quoted(metadata)} in `{name}`"
-            self._report(node, FLAT_METADATA, what, self._field(metadata, action))
+            self._report(node, FLAT_METADATA, what, self._field(metadata, action, self._context(receiver)))
         elif words.SESSION_ID in keys and kind is Kind.DATA:
-            what, field = f"{action} `session_id` in `{name}`", f"{self._scope.context_name()}.session_id"
+            what, field = f"{action} `session_id` in `{name}`", f"{self._context(receiver)}.session_id"
             self._report(node, OUTSIDE_SESSION, what, _SESSION if action is WRITES else field)
         elif action is READS and isinstance(receiver, ast.Name) and receiver.id == RAW_DATA and kind is Kind.DATA:
             self._report(node, RAW_DATA_RULE, "reads from `raw_data`", "data[...], of a handler's parameter `data`")
+
+    def _context(self, data: ast.expr) -> str:
+        """How code calls the context that belongs to an event's data."""
+        event = self._scope.event_of(data)
+        return f"{event}.context" if event else self._scope.context_name()
 
     def _of_context(self, node: _Node, name: str, metadata: list[str], action: str) -> None:
         if action in (WRITES, REMOVES):
@@ -167,11 +174,10 @@ class Visitor(ast.NodeVisitor):
         meant = words.METADATA if self._about_events else words.DISTINCTIVE
         return sorted(set(keys) & (meant | words.LOOSE if kind is Kind.DATA else meant))
 
-    def _field(self, metadata: list[str], action: str, context: str = "") -> str:
-        fields = list(map(words.field, metadata))
+    def _field(self, metadata: list[str], action: str, context: str) -> str:
+        fields = list(map(words.field, metadata[:_SHOWN]))
         if action is WRITES:
             return f"router.emit(name, data, {', '.join(f'{field}=...' for field in fields)})"
-        context = context or self._scope.context_name()
         said = ", ".join(f"{context}.{field}" for field in fields)
         return said if action is not TESTS else f"{context}.{fields[0]} is not None"
 
@@ -216,10 +222,10 @@ class Visitor(ast.NodeVisitor):
 
     def _emit(self, node: ast.Call) -> None:
         """An event's name, its data, and what KSI's routers take as the third argument: the context."""
-        start = next((index for index, value in enumerate(node.args[:2]) if self._names_event(value)), None)
-        if start is None and self._has_signals and isinstance(node.func, ast.Attribute):
+        named = [index for index, value in enumerate(node.args[:2]) if words.is_event_name(first_text(value))]
+        if not named and self._has_signals and isinstance(node.func, ast.Attribute):
             return
-        start = start or 0
+        start = named[0] if named else 0
         data = [*node.args[start + 1 : start + 2], *(item.value for item in node.keywords if item.arg == "data")]
         contexts = [*node.args[start + 2 : start + 3], *(item.value for item in node.keywords if item.arg == "context")]
         for value in data:
@@ -234,11 +240,6 @@ class Visitor(ast.NodeVisitor):
         for keyword in node.keywords:
             if keyword.arg == words.SESSION_ID:
                 self._report(keyword.value, OUTSIDE_SESSION, "passes `session_id` to an emit", _SESSION)
-
-    def _names_event(self, value: ast.expr) -> bool:
-        if isinstance(value, ast.JoinedStr):
-            return True
-        return isinstance(value, ast.Constant) and isinstance(value.value, str)
 
     # ---- dicts ----
 
@@ -260,12 +261,15 @@ class Visitor(ast.NodeVisitor):
         if metadata:
             self._claimed.add(id(display))
             what = f"puts {_quoted(metadata)} into an event's data"
-            self._report(display, FLAT_METADATA, what, self._field(metadata, WRITES))
+            self._report(display, FLAT_METADATA, what, self._field(metadata, WRITES, ""))
         if words.SESSION_ID in keys:
             self._report(keys[words.SESSION_ID], OUTSIDE_SESSION, "puts `session_id` into an event's data", _SESSION)
         for key, value in keys.items():
             kind = self._scope.kind(value)
-            if key != words.EMBEDDED and (kind is Kind.CONTEXT or (kind is Kind.NAMED and key.strip("_") == "context")):
+            current = words.CURRENT_NAME.match(key) and any(
+                map(words.CURRENT_NAME.match, map(last_name, ast.walk(value)))
+            )
+            if key != words.EMBEDDED and (kind is Kind.CONTEXT or (kind is Kind.NAMED and current)):
                 what = f"puts a context into an event's data, as `{key}`"
                 self._report(value, PASSED_CONTEXT, what, "nothing, or its ref: the event's own context leads to it")
 
@@ -297,5 +301,6 @@ class Visitor(ast.NodeVisitor):
 _SESSION = "nothing: events inherit the session; session={'id': ...} begins one"
 
 
-def _quoted(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
+def _quoted(names: Sequence[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"

@@ -31,10 +31,14 @@ QT = frozenset({"PyQt5", "PyQt6", "PySide2", "PySide6", "qtpy"})
 CONTEXT_NAME = re.compile(r"(?:^|_)(?:context|ctx)$", re.IGNORECASE)
 REF_NAME = re.compile(r"(?:^|_)refs?$", re.IGNORECASE)
 OTHER_NAME = re.compile(
-    r"(?:^|_)(?:args|attrs|columns?|config|cookies?|docs?|document|environ|headers?|params|row|rows|schema|settings|wire)$",
+    r"(?:^|_)(?:args|attrs|code|columns?|config|content|cookies?|docs?|document|environ|headers?|html|output|params|"
+    r"prompt|rows?|schema|settings|source|sql|text|wire)$",
     re.IGNORECASE,
 )
-"""Names of dicts that are no event's data, whatever keys they have."""
+"""Names of dicts that are no event's data, whatever keys they have, and of texts."""
+
+CURRENT_NAME = re.compile(r"_*(?:ksi_)?(?:context|ctx)$", re.IGNORECASE)
+"""Names of the context that an event happens in, rather than of something's own."""
 
 CONTEXT_GETTERS = frozenset(
     {"copy_current_context", "create_context", "get_context", "propagate_agent_context", "get_current_context"}
