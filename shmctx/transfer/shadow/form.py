@@ -58,7 +58,7 @@ def compare(old: SourceEvent, new: Event) -> Differences:
     if old.event_name != new.event_name:
         found["event_name"] = (old.event_name, new.event_name)
     if old.time_ns is not None and old.time_ns != new.time_ns:
-        found["timestamp"] = (old.time_ns, new.time_ns)
+        found["time_ns"] = (old.time_ns, new.time_ns)
     found |= differences.of_data(old.data or {}, new.data)
     context = dict(old.context or {})
     context.pop("_event_timestamp", None)

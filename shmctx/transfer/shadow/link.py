@@ -78,5 +78,6 @@ class Link:
         self._closed = True
         if self._thread is not None:
             self._thread.join(self._guard.shadowing.patience)
-        if self.store is not None:
-            self.store.close()
+        store, self.store = self.store, None
+        if store is not None:
+            store.close()

@@ -69,7 +69,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     missing: int
     """Events that the old side has and shmctx has not."""
     mismatches: dict[str, int]
-    """Differences by field, such as `_agent_id`, `data.prompt` or `timestamp`."""
+    """Differences by field, such as `_agent_id`, `data.prompt` or `time_ns`."""
     examples: list[Example]
     """The first differences, at most as many as `Shadowing.examples`."""
 
