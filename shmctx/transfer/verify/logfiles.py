@@ -1,0 +1,192 @@
+"""The event log under verification: its lines in order, each read once, and what is wrong with its files."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from shmctx.cold.eventlog import OWNER
+from shmctx.cold.rows import log_column, log_place
+from shmctx.errors import LogDamaged
+from shmctx.log import files
+from shmctx.log.erase import FORGOTTEN
+from shmctx.log.reader import LogReader
+from shmctx.log.seekable import Frames
+from shmctx.transfer.verify.report import Notebook
+from shmctx.transfer.verify.snapshot import Database, Store
+
+Placed = tuple[int, bytes]
+"""(place as a row holds it, line)."""
+
+
+class LogLines:
+    """The lines of a log in order, up to where it is committed."""
+
+    def __init__(self, directory: Path, book: Notebook) -> None:
+        self.reader = LogReader(directory)
+        self.lines: Counter[int] = Counter()
+        """Met so far, by segment."""
+        self.strays: Counter[int] = Counter()
+        """Lines that no context claimed on the way and that are not blank."""
+        self._book = book
+        self._number = 0
+        self._offset = 0
+        self._scan: Iterator[tuple[int, bytes]] = iter(())
+        self._ahead: Placed | None = None
+
+    def through(self, places: set[int], end: int) -> dict[int, bytes]:
+        """Go on behind the last of these places, but not beyond `end`; the lines that are at them.
+
+        What lies before, or is damaged, is left to `at`.
+        """
+        found: dict[int, bytes] = {}
+        if not places:
+            return found
+        last = min(max(places), end - 1)
+        for place, line in self._until(last):
+            if place in places:
+                found[place] = line
+            elif not is_blank(line):
+                self.strays[place >> 32] += 1
+        return found
+
+    def finish(self, end: int) -> None:
+        """Go on to `end`: nobody asked for what is left."""
+        for place, line in self._until(end - 1):
+            self.strays[place >> 32] += not is_blank(line)
+
+    def _until(self, last: int) -> Iterator[Placed]:
+        while (ahead := self._peek()) is not None and ahead[0] <= last:
+            self._ahead = None
+            self.lines[ahead[0] >> 32] += 1
+            yield ahead
+
+    def at(self, places: Sequence[int]) -> dict[int, bytes]:
+        """The lines at these places, wherever they are."""
+        lines = self.reader.lines([log_place(place) for place in places])
+        return {place: line for place, line in zip(places, lines, strict=True) if line is not None}
+
+    def _peek(self) -> Placed | None:
+        """The next line, which stays ahead; None at the end, as it is now."""
+        looked_again = False
+        while self._ahead is None:
+            try:
+                for offset, line in self._scan:
+                    self._offset = offset + len(line) + 1
+                    self._ahead = log_column(self._number, offset), line
+                    return self._ahead
+            except LogDamaged as error:
+                self._book.problem("log_damaged", _named(self._number), error.message)
+                if error.next_offset is not None:
+                    self._offset = error.next_offset
+                    self._scan = self.reader.scan(self._number, self._offset)
+                    continue
+            later = [segment.number for segment in self.reader.segments() if segment.number > self._number]
+            if later:
+                self._number, self._offset = later[0], 0
+            elif looked_again:
+                return None
+            else:
+                looked_again = True  # the newest segment may have grown since its end was met
+            self._scan = self.reader.scan(self._number, self._offset)
+        return self._ahead
+
+
+def _named(number: int) -> str:
+    return f"segment {number}"
+
+
+def is_blank(line: bytes) -> bool:
+    """Whether a line was forgotten or has expired."""
+    return line.startswith(FORGOTTEN) or not line.strip()
+
+
+def check_files(database: Database, log: LogReader, book: Notebook) -> None:
+    """Which files there are, whose they are, whether they end where they should, and their seek tables."""
+    with database.snapshot():
+        store = database.store()
+        needed = database.ask("SELECT number, kept FROM log_segment")
+    segments = log.segments()
+    there = {segment.number for segment in segments}
+    book.counts["log_segments"] = len(there)
+    for number, kept in needed:
+        if kept > 0 and number not in there:
+            book.problem("log_missing", _named(number), f"It is gone with the data of {kept} events.")
+    owner = log.directory / OWNER
+    if segments and (not owner.is_file() or owner.read_bytes().strip() != f"{store.store_id:06x}".encode()):
+        book.problem("log_foreign", str(owner), f"It does not name store {store.store_id:06x}.")
+    for segment in segments:
+        with files.translated(segment.path), files.opened(segment.path, os.O_RDONLY | os.O_NOFOLLOW) as descriptor:
+            size = os.fstat(descriptor).st_size
+            if segment.compressed:
+                try:
+                    size = Frames.read(descriptor, segment.path.name).size
+                except LogDamaged as error:
+                    book.problem("log_damaged", _named(segment.number), error.message)
+                    continue
+        _check_end(store, segment, size, book)
+
+
+def _check_end(store: Store, segment: files.Segment, size: int, book: Notebook) -> None:
+    if store.log_number is None or segment.number > store.log_number:
+        book.note("log_uncommitted", str(segment.path), "No transaction covers it; the next leader removes it.")
+    elif segment.number == store.log_number and size < (store.log_size or 0):
+        gone = (store.log_size or 0) - size
+        book.problem("log_truncated", str(segment.path), f"Its last {gone} bytes are gone.")
+    elif segment.number == store.log_number and size > (store.log_size or 0):
+        more = size - (store.log_size or 0)
+        book.note("log_uncommitted", str(segment.path), f"{more} bytes behind the last commit, to be cut off.")
+
+
+def check_tallies(database: Database, log: LogLines, referring: Counter[int], book: Notebook) -> None:
+    """Whether each segment has as many lines as the database counts, and as many contexts refer to it (`referring`)."""
+    for number, lines, kept, blanked in database.ask(
+        "SELECT number, lines, kept, blanked FROM log_segment ORDER BY number"
+    ):
+        book.counts["lines"] += log.lines[number]
+        where = _named(number)
+        met, written = log.lines[number], lines
+        if met != written:
+            met, written = _recounted(database, log, number)
+        if met != written:
+            book.problem("log_lines", where, f"It has {met} lines; {written} were written.")
+        unneeded = lines - kept - blanked
+        rows, expected = referring[number], kept
+        if rows != expected:
+            rows, expected = _referring(database, number)
+        if rows != expected:
+            kind = "rows_missing" if rows < expected else "rows_unexpected"
+            book.problem(kind, where, f"{rows} contexts refer to its lines; {expected} should.")
+        elif log.strays[number] > max(unneeded, 0):
+            strays = log.strays[number] - max(unneeded, 0)
+            book.note("log_unneeded", where, f"{strays} lines lead to no context, and are not counted as expired.")
+
+
+def _recounted(database: Database, log: LogLines, number: int) -> tuple[int, int]:
+    """(lines there, lines written), as of one moment: while the log is written, what was met before is fewer."""
+    with database.snapshot():
+        store = database.store()
+        written = database.ask("SELECT lines FROM log_segment WHERE number = ?", (number,))
+    end = (store.log_size or 0) if number == store.log_number else 1 << 32
+    found, offset = 0, 0
+    while True:
+        try:
+            found += sum(at < end for at, _ in log.reader.scan(number, offset))
+        except LogDamaged as error:
+            if error.next_offset is None:
+                break
+            offset = error.next_offset
+            continue
+        break
+    return found, written[0][0] if written else found
+
+
+def _referring(database: Database, number: int) -> tuple[int, int]:
+    """(contexts that refer to a segment, how many should), as of one moment."""
+    with database.snapshot():
+        found = database.ask("SELECT first, last, kept FROM log_segment WHERE number = ?", (number,))
+        if not found:  # removed meanwhile
+            return 0, 0
+        first, last, kept = found[0]
+        sql = "SELECT count(*) FROM record WHERE position BETWEEN ? AND ? AND log_place BETWEEN ? AND ?"
+        return database.ask(sql, (first, last, number << 32, number << 32 | 0xFFFFFFFF))[0][0], kept
