@@ -80,10 +80,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return not (unanswered or self.mismatches or self.writes.shmctx.errors or self.reads.shmctx.errors)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, with `clean`."""
-        plain: dict[str, Any] = msgspec.to_builtins(self)
+        """As plain values, with `clean`; what JSON does not know is there as its repr."""
+        plain: dict[str, Any] = msgspec.to_builtins(self, enc_hook=repr)
         return {"clean": self.clean, **plain}
 
     def to_json(self) -> str:
-        """As JSON, indented; what JSON does not know is there as its repr."""
-        return msgspec.json.format(msgspec.json.encode(self.to_dict(), enc_hook=repr), indent=2).decode()
+        """As JSON, indented."""
+        return msgspec.json.format(msgspec.json.encode(self.to_dict()), indent=2).decode()

@@ -45,7 +45,8 @@ class Durations:
             if left <= 0:
                 break
         scale = max((bucket >> _SHIFT) - 1, 0)
-        return min(((bucket - (scale << _SHIFT)) + 0.5) * (1 << scale), self._longest)
+        lowest = (bucket - (scale << _SHIFT)) << scale
+        return min(lowest + ((1 << scale) - 1) / 2, self._longest)
 
 
 class SideTally:
