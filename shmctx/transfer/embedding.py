@@ -156,6 +156,6 @@ class RowEmbedder:
 
 
 def _with_more(text: str, optional: str | None, noted: Mapping[str, Any]) -> bytes:
-    fields = ({} if optional is None else rows.optional_fields(optional)) | noted
+    fields = ({} if optional is None else rows.optional_fields(optional)) | dict(noted)
     named = {name if name.startswith("_") else f"_{name}": value for name, value in fields.items()}
     return _json(_from_json(text) | named)
