@@ -1,0 +1,347 @@
+"""Taking checkpoints: what is in them, what they cost, and what a participant that fails does to the others."""
+
+import asyncio
+import threading
+
+import pytest
+from apps import fail, rows
+from running import run
+
+import shmctx
+from shmctx.checkpoints import Checkpoints
+from shmctx.errors import EventTimeout, InvalidField
+
+VALUES = [{"a": [1, 2.5, None, True]}, [], "täxt ✓", None, 0, {"$payload": "00" * 20, "size": 3}, {"deep": [[[{}]]]}]
+
+
+def restarted(application, **states):
+    """What a new run of the application has after its restore."""
+    app = application(**states)
+    run(app.checkpoints.restore())
+    return app.states
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_a_state_comes_back_as_it_was(application, value):
+    run(application(one=value).checkpoints.take())
+
+    assert restarted(application, one="another") == {"one": value}
+
+
+@pytest.mark.parametrize("kind", ["function", "coroutine", "thread"])
+def test_functions_of_every_kind_are_participants(store, kind):
+    calls = []
+
+    def capture():
+        calls.append(threading.current_thread() is threading.main_thread())
+        return {"n": 1}
+
+    async def capture_async():
+        await asyncio.sleep(0)
+        return capture()
+
+    async def restore_async(state):
+        await asyncio.sleep(0)
+        calls.append(state)
+
+    async def both():
+        checkpoints = Checkpoints(store)
+        functions = (capture_async, restore_async) if kind == "coroutine" else (capture, calls.append)
+        checkpoints.register("one", *functions, thread=kind == "thread")
+        await checkpoints.take()
+        await checkpoints.restore()
+
+    run(both())
+    assert calls == [kind != "thread", {"n": 1}]
+
+
+def test_a_checkpoint_is_a_durable_event_of_the_store(application, store, stores):
+    app = application(one={"n": 1}, two=2)
+    made = run(app.checkpoints.take())
+
+    event = store.event(made.ref)
+    assert rows(stores.database, "SELECT event_name FROM context") == [("checkpoint:taken",)]
+    assert (event.event_name, event.data["reason"], sorted(event.data["states"])) == (
+        "checkpoint:taken",
+        "demand",
+        ["one", "two"],
+    )
+    assert event.data["states"]["one"]["size"] == len('{"state":{"n":1}}')
+    assert event.context.error is None
+    assert [found.ref for found in run(app.checkpoints.list())] == [made.ref]
+
+
+def test_it_is_the_child_of_what_it_is_taken_in(application, store):
+    async def inside():
+        with store.span("admin:asked") as asked:
+            made = await application(one=1).checkpoints.take()
+        return asked, made
+
+    asked, made = run(inside())
+    assert [context.ref for context in store.children(asked.ref)] == [made.ref]
+
+
+def test_unchanged_states_are_stored_once(application, stores, store):
+    app = application(large="x" * 200_000, counter=0)
+    made = run(app.checkpoints.take())
+    for app.states["counter"] in range(1, 6):
+        latest = run(app.checkpoints.take())
+    store.flush()
+
+    assert latest.states["large"].pieces == made.states["large"].pieces
+    assert rows(stores.database, "SELECT count(*) FROM payload") == [(2 + 6,)]  # 200 kB are two pieces in 1 MiB of ring
+    used = store.stats()["positions"]["head"] * 64
+    assert used < 2 * 200_000
+
+
+def test_a_state_larger_than_the_ring_is_stored_in_pieces(stores, seed):
+    store = stores.open(1 << 16)
+    state = [f"{seed}-{number}" for number in range(30_000)]
+    checkpoints = Checkpoints(store)
+    given = []
+    checkpoints.register("large", lambda: state, given.append)
+
+    async def both():
+        made = await checkpoints.take()
+        await checkpoints.restore()
+        return made
+
+    made = run(both())
+    assert made.size > 4 * (1 << 16)
+    assert given == [state]
+
+
+async def hang():
+    await asyncio.Event().wait()
+
+
+async def hang_on(released=None):
+    """Does not end when it is cancelled, until the test lets it."""
+    while True:
+        try:
+            await asyncio.wait_for(RELEASED.wait(), 20)
+        except asyncio.CancelledError:
+            continue
+        return
+
+
+RELEASED = asyncio.Event()
+
+
+@pytest.mark.parametrize("capture,error", [
+    (fail, "RuntimeError"),
+    (lambda: {1, 2}, "InvalidField"),
+    (lambda: {"at": object()}, "InvalidField"),
+    (lambda: float("nan"), "InvalidField"),
+    (hang, "EventTimeout"),
+])  # fmt: skip
+def test_one_that_fails_is_told_and_the_others_are_captured(application, router, store, capture, error):
+    told = []
+    router.on("event:error")(lambda data: told.append(data))
+    app = application(router, good={"n": 1}, bad={"n": 1})
+    before = run(app.checkpoints.take())
+    app.failing("bad", capture, timeout=0.05)
+    app.states["good"] = {"n": 2}
+    made = run(app.checkpoints.take())
+
+    assert made.errors["bad"].error_type == error
+    assert [data["handler"] for data in told] == ["bad"]
+    assert told[0]["chain"] == [made.ref]
+    assert [context.ref for context in store.query(event_name="checkpoint:taken", errors=True)] == [made.ref]
+    assert made.states["bad"].captured == before.ref
+    assert restarted(application, good=None, bad=None) == {"good": {"n": 2}, "bad": {"n": 1}}
+
+
+def test_one_that_cannot_be_cancelled_holds_nobody_up(application, monkeypatch):
+    monkeypatch.setattr("shmctx.checkpoints.bounded.UNWIND", 0.05)
+    app = application(good=1)
+
+    async def take():
+        RELEASED.clear()
+        app.failing("stubborn", hang_on, timeout=0.05)
+        made = await app.checkpoints.take()
+        RELEASED.set()
+        await asyncio.wait({task for task in asyncio.all_tasks() if task is not asyncio.current_task()}, timeout=5)
+        return made
+
+    made = run(take())
+    assert (list(made.states), list(made.errors)) == (["good"], ["stubborn"])
+
+
+def test_one_that_blocks_its_thread_holds_nobody_up(application):
+    app = application(good=1)
+    released = threading.Event()
+    app.failing("blocked", lambda: released.wait(20), timeout=0.05, thread=True)
+    made = run(app.checkpoints.take())
+    released.set()
+
+    assert (list(made.states), made.errors["blocked"].error_type) == (["good"], EventTimeout.__name__)
+
+
+def test_a_participant_s_own_timeout_error_is_its_own(application):
+    def late():
+        raise TimeoutError("the disk")
+
+    app = application()
+    app.failing("one", late)
+
+    assert run(app.checkpoints.take()).errors["one"].error_message == "the disk"
+
+
+def test_a_state_is_encoded_before_anybody_can_change_it(store):
+    """Also while others are still capturing."""
+    shared, given = [1], []
+
+    async def slow():
+        await asyncio.sleep(0)
+        shared.append(2)
+        return "slow"
+
+    async def both():
+        checkpoints = Checkpoints(store)
+        checkpoints.register("fast", lambda: shared, given.append)
+        checkpoints.register("slow", slow, lambda _: None)
+        await checkpoints.take()
+        await checkpoints.restore()
+
+    run(both())
+    assert given == [[1]]
+
+
+def test_one_is_taken_every_interval_at_the_start_and_at_the_end(application, store):
+    async def live():
+        app = application(settings={"interval": 0.02}, n=1)
+        follower = store.follow(event_name="checkpoint:taken")
+        seen = []
+        async with app.checkpoints, follower:
+            async for event in follower:
+                seen.append(event.data["reason"])
+                if len(seen) == 4:
+                    break
+        return app, seen
+
+    app, seen = run(live())
+    assert seen == ["start", "interval", "interval", "interval"]
+    reasons = [made.reason for made in run(app.checkpoints.list())]
+    assert reasons[0] == "shutdown"
+    assert {context.depth for context in store.query(event_name="checkpoint:taken")} == {0}
+
+
+def test_an_interval_goes_on_after_a_checkpoint_that_was_not_taken(stores, wait_for):
+    """The ring is full and nobody drains; then somebody does."""
+    store = stores.leaderless(1 << 14)
+
+    async def live():
+        checkpoints = Checkpoints(store, interval=0.01)
+        checkpoints.register("one", lambda: 1, lambda _: None)
+        leader = stores.attach(standby=True)
+        async with checkpoints:
+            leader.close()
+            with pytest.raises(shmctx.RingFull):
+                while True:
+                    store.put("filler", _fill="x" * 1000)
+            again = stores.attach(standby=True)
+            async for event in store.follow(event_name="checkpoint:taken"):
+                if event.data["reason"] == "interval":
+                    break
+            return again
+
+    run(live())
+
+
+def test_the_end_of_an_application_that_fails_is_a_checkpoint_too(application):
+    app = application(n=1)
+
+    async def live():
+        async with app.checkpoints:
+            app.states["n"] = 2
+            raise KeyError("its own")
+
+    with pytest.raises(KeyError):
+        run(live())
+    assert restarted(application, n=0) == {"n": 2}
+
+
+def test_a_store_that_is_gone_at_the_end_is_told(application, store):
+    async def live(error=None):
+        async with application(n=1).checkpoints:
+            store.close()
+            if error:
+                raise error
+
+    with pytest.raises(shmctx.StoreClosed):
+        run(live())
+
+
+def test_checkpoints_at_once_come_one_after_the_other(application, store):
+    app = application(n=0)
+
+    async def count():
+        app.states["n"] += 1
+        await asyncio.sleep(0)
+        return app.states["n"]
+
+    async def many():
+        app.failing("n", count)
+        return await asyncio.gather(*(app.checkpoints.take() for _ in range(5)))
+
+    made = run(many())
+    assert [one.kept[:1] for one in made[1:]] == [(one.ref,) for one in made[:-1]]
+    assert restarted(application, n=0) == {"n": 5}
+
+
+def test_a_checkpoint_that_is_cancelled_is_whole_or_not_there(application):
+    """Wherever the cancellation comes, the next one is behind it."""
+    app = application(n=0)
+
+    async def cancelled():
+        for app.states["n"] in range(1, 12):
+            task = asyncio.ensure_future(app.checkpoints.take())
+            for _ in range(app.states["n"]):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait({task})
+        app.states["n"] = 100
+        await app.checkpoints.take()
+
+    run(cancelled())
+    assert restarted(application, n=0) == {"n": 100}
+
+
+@pytest.mark.parametrize("keep", [1, 3])
+def test_the_newest_are_pinned_and_the_others_age(application, store, keep):
+    """Over a restart and with another number to keep."""
+    for _ in range(2):
+        app = application(settings={"keep": 4}, n=0)
+        for app.states["n"] in range(3):
+            run(app.checkpoints.take())
+    app = application(settings={"keep": keep}, n=0)
+    for app.states["n"] in range(10, 14):
+        made = run(app.checkpoints.take())
+    assert len(made.kept) == keep - 1
+
+    store.prune(older_than=0)
+
+    left = [context.ref for context in store.query(event_name="checkpoint:taken", newest_first=True)]
+    assert left == [made.ref, *made.kept]
+    assert restarted(application, n=0) == {"n": 13}
+
+
+def test_what_is_no_participant_is_refused(application):
+    checkpoints = application(one=1).checkpoints
+    for wrong in (
+        ("one", fail, fail, {}),
+        (7, fail, fail, {}),
+        ("two", None, fail, {}),
+        ("two", fail, "restore", {}),
+        ("two", fail, fail, {"stage": "late"}),
+        ("two", hang, fail, {"thread": True}),
+    ):
+        with pytest.raises(InvalidField):
+            checkpoints.register(*wrong[:3], **wrong[3])
+
+
+@pytest.mark.parametrize("wrong", [{"keep": 0}, {"keep": 1.5}, {"interval": 0}, {"name": ""}, {"name": "x" * 300}])
+def test_settings_that_are_none_are_refused(store, wrong):
+    with pytest.raises(InvalidField):
+        Checkpoints(store, **wrong)
