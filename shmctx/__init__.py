@@ -4,7 +4,7 @@ One process opens a store (and drains it to SQLite), others attach; a put return
 the machine turns back into the context by reading shared memory.
 """
 
-from shmctx.api import attach, open, unlink  # noqa: A004  (public names, always written shmctx.open)
+from shmctx.api import attach, from_env, open, unlink  # noqa: A004  (public names, always written shmctx.open)
 from shmctx.context import Context
 from shmctx.errors import (
     ColdError,
@@ -59,6 +59,7 @@ __all__ = [
     "bound",
     "carry",
     "current",
+    "from_env",
     "open",
     "propagating",
     "unlink",

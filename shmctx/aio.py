@@ -5,7 +5,7 @@ or for a commit runs in a thread. Put, get of a hot ref and span never block: ca
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from shmctx import filters, lineage, sessions
@@ -85,6 +85,10 @@ class AsyncStore:
     async def put(self, event_name: str, **fields: Any) -> str:
         """As Store.put, for puts that wait: durable ones, and those that may meet a full ring."""
         return await asyncio.to_thread(self._store.put, event_name, **fields)
+
+    async def accept(self, wire: str | Mapping[str, Any]) -> str:
+        """As Store.accept."""
+        return await asyncio.to_thread(self._store.accept, wire)
 
     async def annotate(self, ref: str, **fields: Any) -> None:
         """As Store.annotate."""

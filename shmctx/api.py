@@ -1,5 +1,7 @@
 """How a process comes by a Store: open, attach, unlink."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from shmctx import attachment as attachments
@@ -36,6 +38,31 @@ def attach(name: str, *, standby: bool = False, readonly: bool = False, settings
     Raises SegmentMissing, SegmentMismatch, SegmentCorrupt.
     """
     return Store(attachments.attach(name, settings or Settings(), standby=standby, readonly=readonly))
+
+
+def from_env(
+    environ: Mapping[str, str] | None = None, *, standby: bool = False, settings: Settings | None = None
+) -> Store:
+    """Attach to the store that the environment names, and continue the context it names: what a child process calls
+    first that was started with `env=store.child_env()`. `environ`: os.environ.
+
+    The context of SHMCTX_REF becomes the current one here, in this thread or task and in the tasks it starts. Without
+    one, a TRACEPARENT is continued by a context `process:start`; without that either, nothing is current. A ref that
+    has aged out is continued by what TRACEPARENT and BAGGAGE say of it.
+
+    Raises SegmentMissing (also where SHMCTX_SEGMENT is not set), ForeignRef (the ref is left over from another
+    segment), MalformedRef, ContextNotFound; then nothing stays attached.
+    """
+    from shmctx import environment
+
+    environ = os.environ if environ is None else environ
+    store = attach(environment.segment_of(environ), standby=standby, settings=settings)
+    try:
+        environment.enter(store, environ)
+    except BaseException:
+        store.close()
+        raise
+    return store
 
 
 def unlink(name: str) -> None:

@@ -139,6 +139,38 @@ class Store(Keeping, Mapping[str, Context]):
         """
         return Follower(self, self._attachment.database, **following)
 
+    # ---- to other processes, and from them ----
+
+    def child_env(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The environment for a subprocess that continues the current context: `env` (default: this process's) and
+        SHMCTX_SEGMENT, SHMCTX_REF, TRACEPARENT, TRACESTATE, BAGGAGE. The child calls `shmctx.from_env()`.
+        """
+        from shmctx.environment import child_env
+
+        return child_env(self, env)
+
+    def to_wire(
+        self, context: Context | str, *, local: bool, fields: Iterable[str] | None = None
+    ) -> str | dict[str, Any]:
+        """A context, given by itself or its ref, as it travels: `local`, towards a reader of this segment, its ref;
+        else the context under its wire names: whole, or those of its `fields` that are named, and its identity.
+
+        Raises ContextNotFound, ColdError.
+        """
+        from shmctx.wire import to_wire
+
+        return to_wire(self, context, local=local, fields=fields)
+
+    def accept(self, wire: str | Mapping[str, Any]) -> str:
+        """The ref of a context that came in either form of `to_wire`. What is this store's own keeps its identity;
+        what is foreign is stored, as it is, under its event id, once: the same again gives the same ref.
+
+        Raises ContextNotFound, MalformedRef, ForeignRef, InvalidField, PayloadTooLarge, and what put does.
+        """
+        from shmctx.wire import accept
+
+        return accept(self, wire)
+
     # ---- the rest ----
 
     @property
