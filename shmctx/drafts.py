@@ -81,7 +81,7 @@ def draft(store: Store, event_name: str, scope: Scope | None, given: Mapping[str
         correlation = scope.correlation
     root = identity("root_event_id", fields.get("root_event_id"), store.store_id)
     if root is None:
-        root = scope.root if scope else event
+        root = scope.root if scope else event if parent is None else None
     agent = text("agent_id", fields.get("agent_id")) or (scope.agent if scope else None)
     client = text("client_id", fields.get("client_id")) or (scope.client if scope else None)
     depth, time_ns, more = _depth(fields, scope, parent), _time_ns(fields), _more(scope, fields, custom)
