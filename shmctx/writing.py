@@ -87,7 +87,12 @@ class Writing(ABC):
     def append_draft(self, draft: drafts.Draft, fields: Mapping[str, Any], *, durable: bool = False) -> str:
         """Append a context. Large fields that its data refers to are stored once more where they are gone by then:
         they were found in the ring and then forgotten, with the last event before this one that referred to them."""
-        ref = self._append_waiting(CONTEXT, *draft, durable=durable)
+        try:
+            ref = self._append(CONTEXT, *draft)
+        except _RARE:
+            ref = self._append_waiting(CONTEXT, *draft)
+        if durable:
+            self._wait_durable(_position(ref) + 1, self._settings.durable_timeout)
         data = fields.get("data")
         if data is not None and (data.__class__ is payloads.Accompanied or payloads.refers(draft.payload)):
             self.pack(data)

@@ -13,12 +13,14 @@ from contextvars import ContextVar
 from datetime import datetime
 from enum import Enum
 from functools import lru_cache
+from itertools import compress
 from typing import Any, cast
 
 from shmctx import drafts, records
 from shmctx.context import MAX_DEPTH, OPTIONAL_FIELDS, Context, Identity
 from shmctx.errors import InvalidField
 from shmctx.event import Event
+from shmctx.store import Store
 
 Wire = dict[str, Any]
 """A context under wire names: `_event_id`, `_correlation_id`, ..."""
@@ -26,13 +28,14 @@ Wire = dict[str, Any]
 ksi_context: ContextVar[Wire | None] = ContextVar("ksi_context", default=None)
 """The current context, as KSI's modules read it."""
 
-_EVENT_FIELDS = ("event_id", "event_name", "timestamp", "data")
+_EVENT_FIELDS = frozenset({"event_id", "event_name", "timestamp", "data"})
+_NO_DATA: dict[str, Any] = {}
 BESIDE = "_ksi_event"
 """The custom field with what an event has besides _EVENT_FIELDS, or in a form of its own."""
 ADDED = frozenset({"_ksi_context", "context_ref", "_added_at"})
 """What an event has only once it is stored."""
-_OWN = frozenset({"_event_id", "_event_timestamp", "_ref", "_parent_event_id", "_root_event_id", "_event_depth"})
-"""What a child does not have from its parent."""
+_CAUSED = frozenset({"_parent_event_id", "_root_event_id", "_event_depth"})
+"""What a context with a parent has from that, whatever is given."""
 _OPTIONAL = {f"_{name}": name for name in OPTIONAL_FIELDS}
 _OPTIONAL_NAMES = frozenset(OPTIONAL_FIELDS)
 _END_S = (1 << 63) / 1e9  # in the year 2262
@@ -52,24 +55,21 @@ def child(current: Wire | None, given: dict[str, Any]) -> Wire:
     event_id = given.pop("event_id", None) or new_id("evt_")
     timestamp = given.pop("timestamp", None)
     correlation = given.pop("correlation_id", None) or (current.get("_correlation_id") if current else None)
-    context = {
-        "_event_id": event_id,
-        "_event_timestamp": time.time() if timestamp is None else timestamp,
-        "_correlation_id": correlation or new_id("corr_"),
-        "_ref": None,
-    }
-    for name, value in given.items():
-        context[name if name.startswith("_") else f"_{name}"] = value
     if current:
+        context = {name: value for name, value in current.items() if name[:1] == "_"}
         parent = current.get("_event_id")
         context["_parent_event_id"] = parent
         context["_root_event_id"] = current.get("_root_event_id", parent)
         context["_event_depth"] = current.get("_event_depth", 0) + 1
-        for name, value in current.items():
-            if name not in context and name not in _OWN and name.startswith("_"):
-                context[name] = value
     else:
-        context["_event_depth"] = 0
+        context = {"_event_depth": 0}
+    context["_event_id"] = event_id
+    context["_event_timestamp"] = time.time() if timestamp is None else timestamp
+    context["_correlation_id"] = correlation or new_id("corr_")
+    for name, value in given.items():
+        wired = name if name[:1] == "_" else f"_{name}"
+        if not current or wired not in _CAUSED:
+            context[wired] = value
     context["_ref"] = f"ctx_{context['_event_id']}"
     return context
 
@@ -77,103 +77,102 @@ def child(current: Wire | None, given: dict[str, Any]) -> Wire:
 # ---- into the store ----
 
 
-def draft(store: drafts.Store, event: Mapping[str, Any], context: Wire) -> drafts.Draft:
-    """What the ring takes for an event in its context. Raises InvalidField; nothing is stored then."""
-    store_id, rest = store.store_id, dict(context)
-    event_id = drafts.identity("event_id", rest.pop("_event_id"), store_id)
-    if not isinstance(event_id, str):
-        raise InvalidField(f"event_id: {context['_event_id']!r} is an id that this store gave. Nothing was stored.")
-    if rest.get("_ref") == f"ctx_{event_id}":
-        del rest["_ref"]
-    parent = _taken_id(rest, "_parent_event_id", store_id)
-    correlation = _taken_id(rest, "_correlation_id", store_id)
-    root = _taken_id(rest, "_root_event_id", store_id)
-    if parent is None and root is not None and root == event_id:
-        rest["_root_event_id"] = root  # KSI says nothing of the root of a root, so this one was told
-    agent, client = _taken_text(rest, "_agent_id"), _taken_text(rest, "_client_id")
-    depth, time_ns = _taken_depth(rest), _taken_time(rest)
-    name, beside = _beside(event, context)
-    session, session_id = _taken_session(rest, store)
-    data, payloads = _data(store, event.get("data"))
-    more = _more(rest, beside) if rest or beside else None
+_PLACES = (
+    "_event_id", "_ref", "_event_timestamp", "_correlation_id", "_parent_event_id", "_root_event_id", "_event_depth",
+    "_agent_id", "_client_id", "_session",
+)  # fmt: skip
+"""Fields for which a record has a place of its own, or from which they follow."""
+
+
+def put(store: Store, event: Mapping[str, Any], context: Wire) -> None:
+    """Store an event in its context. Raises PutError; nothing is stored then."""
+    get, store_id = context.get, store.store_id
+    event_id = _own_id(get("_event_id"), store_id)
+    seconds = get("_event_timestamp")
+    time_ns = _time_ns(seconds)
+    correlation = _identity(get("_correlation_id"), store_id)
+    parent = _identity(get("_parent_event_id"), store_id)
+    root = _identity(get("_root_event_id"), store_id)
+    depth, agent, client = _depth(get("_event_depth")), _text(get("_agent_id")), _text(get("_client_id"))
+    session, session_id = _session(get("_session"), store)
+    placed = (
+        True, get("_ref") == f"ctx_{event_id}", time_ns / 1_000_000_000 == seconds, correlation is not None,
+        parent is not None, root is not None and (parent is not None or root != event_id), depth is not None,
+        agent is not None, client is not None, session is not None,
+    )  # fmt: skip  (of a root KSI does not tell the root, so one that was told is kept apart)
+    name, beside = _beside(event, seconds)
+    more = None
+    if beside or placed.count(True) < len(context):
+        held = frozenset(compress(_PLACES, placed))
+        more = _more({field: value for field, value in context.items() if field not in held}, beside)
+    data, encoded, payloads = _data(store, event.get("data"))
     payload = records.encode_context(
-        event_name=name, depth=depth, parent=parent, correlation=correlation, agent_id=agent, client_id=client,
-        session=session, event=event_id, root=root, more=more, data=data, payloads=payloads,
+        event_name=name, depth=depth or 0, parent=parent, correlation=correlation, agent_id=agent, client_id=client,
+        session=session, event=event_id, root=root, more=more, data=encoded, payloads=payloads,
     )  # fmt: skip
-    return drafts.Draft(
-        payload, time_ns, event_id, ... if correlation is None else correlation, agent, session_id, parent
-    )
+    key = ... if correlation is None else correlation
+    store.append_draft(drafts.Draft(payload, time_ns, event_id, key, agent, session_id, parent), {"data": data})
+
+
+def _own_id(value: Any, store_id: int) -> str:
+    identity = drafts.identity("event_id", value, store_id)
+    if isinstance(identity, str):
+        return identity
+    raise InvalidField(f"event_id: {value!r} cannot be the id of an event that is put. Nothing was stored.")
+
+
+def _identity(value: Any, store_id: int) -> Identity | None:
+    """A brought id as it is stored; None for what is none."""
+    return _known_identity(value, store_id) if value.__class__ is str else None
 
 
 @lru_cache(4096)
-def _identity(text: str, store_id: int) -> Identity | None:
+def _known_identity(text: str, store_id: int) -> Identity | None:
     try:
         return drafts.identity("id", text, store_id)
     except InvalidField:
         return None
 
 
-def _taken_id(rest: Wire, name: str, store_id: int) -> Identity | None:
-    value = rest.get(name)
-    identity = _identity(value, store_id) if value.__class__ is str else None
-    if identity is not None:
-        del rest[name]
-    return identity
+def _text(value: Any) -> str | None:
+    return value if value.__class__ is str and value and (value.isascii() or _encodable(value)) else None
 
 
-def _taken_text(rest: Wire, name: str) -> str | None:
-    value = rest.get(name)
-    if value.__class__ is not str or not value or not _encodable(value):
-        return None
-    del rest[name]
-    return value
+def _depth(value: Any) -> int | None:
+    return value if value.__class__ is int and 0 <= value <= MAX_DEPTH else None
 
 
-def _taken_depth(rest: Wire) -> int:
-    depth = rest.get("_event_depth")
-    if depth.__class__ is not int or not 0 <= depth <= MAX_DEPTH:
-        return 0
-    del rest["_event_depth"]
-    return depth
-
-
-def _taken_time(rest: Wire) -> int:
-    """Nanoseconds since 1970; 0, which is now, for what is no time. One that comes back as another float stays."""
-    seconds = rest.get("_event_timestamp")
+def _time_ns(seconds: Any) -> int:
+    """Nanoseconds since 1970; 0, which is now, for what is no time."""
     if seconds.__class__ is not float and seconds.__class__ is not int:
         return 0
-    if not 0 < seconds < _END_S:
-        return 0
-    time_ns = cast(int, drafts.nanoseconds("timestamp", seconds))
-    if time_ns / 1_000_000_000 == seconds:
-        del rest["_event_timestamp"]
-    return time_ns
+    return cast(int, drafts.nanoseconds("timestamp", seconds)) if 0 < seconds < _END_S else 0
 
 
-def _taken_session(rest: Wire, store: drafts.Store) -> tuple[int | None, str | None]:
-    """A session that is one has a record of its own."""
-    session = rest.get("_session")
+def _session(session: Any, store: Store) -> tuple[int | None, str | None]:
+    """The record that holds a session's data, and its id; None for what is no session."""
     if not isinstance(session, dict) or not session.get("id"):
         return None, None
     try:
-        found = store.put_session(session)
+        return store.put_session(session)
     except InvalidField:
         return None, None
-    del rest["_session"]
-    return found
 
 
-def _beside(event: Mapping[str, Any], context: Wire) -> tuple[str, dict[str, Any]]:
-    """The event's name, and what of it has no place of its own."""
-    beside = {name: value for name, value in event.items() if name not in _EVENT_FIELDS}
-    name, data, moment = event.get("event_name", ""), event.get("data"), event.get("timestamp")
-    if not isinstance(data, dict) and "data" in event:
-        beside["data"] = data
-    if moment is not None and moment != context.get("_event_timestamp"):
+def _beside(event: Mapping[str, Any], seconds: Any) -> tuple[str, dict[str, Any]]:
+    """The event's name, and what of it has no place of its own. `seconds`: its context's time."""
+    name, moment = event.get("event_name", ""), event.get("timestamp", seconds)
+    plain = name.__class__ is str and (name.isascii() or _encodable(name))
+    if plain and moment == seconds and isinstance(event.get("data", _NO_DATA), dict) and event.keys() <= _EVENT_FIELDS:
+        return name, {}
+    beside = {field: value for field, value in event.items() if field not in _EVENT_FIELDS}
+    if not isinstance(event.get("data", _NO_DATA), dict):
+        beside["data"] = event["data"]
+    if moment != seconds:
         beside["timestamp"] = moment
-    if not isinstance(name, str) or not _encodable(name):
-        beside["event_name"], name = name, ""
-    return name, beside
+    if not plain:
+        beside["event_name"] = name
+    return name if plain else "", beside
 
 
 def _more(rest: Wire, beside: dict[str, Any]) -> dict[str, Any]:
@@ -191,13 +190,15 @@ def _more(rest: Wire, beside: dict[str, Any]) -> dict[str, Any]:
     return more
 
 
-def _data(store: drafts.Store, data: object) -> tuple[bytes | None, tuple[bytes, ...]]:
+def _data(store: Store, data: Any) -> tuple[dict[str, Any] | None, bytes | None, tuple[bytes, ...]]:
+    """The event's data as far as it can be stored, encoded, and the hashes of its large fields."""
     if not isinstance(data, dict):
-        return None, ()
+        return None, None, ()
     try:
-        return store.pack(data)
+        return data, *store.pack(data)
     except InvalidField:
-        return store.pack(storable(data))
+        data = storable(data)
+        return data, *store.pack(data)
 
 
 def _fits(name: str, value: Any) -> bool:

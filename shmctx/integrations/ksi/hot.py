@@ -108,7 +108,7 @@ class Events(_ById):
         for event_id, event in given.items():
             if store.get(event_id) is None:
                 bare = {name: value for name, value in event.items() if name not in forms.ADDED}
-                store.append_draft(forms.draft(store, bare, event["_ksi_context"]), bare)
+                forms.put(store, bare, event["_ksi_context"])
 
 
 class Groups(View[list[str]]):

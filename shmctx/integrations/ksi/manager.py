@@ -91,7 +91,7 @@ class ContextManager:
             context = await self.create_context(event_id=event_id, timestamp=event.get("timestamp"))
         elif resolve_native(own):  # what this store put by itself is immutable: the event is its child
             context = await self.create_context(timestamp=event.get("timestamp"))
-        store.append_draft(forms.draft(store, event, context), event)
+        forms.put(store, event, context)
         return f"ctx_{context['_event_id']}"
 
     async def get_context(self, ref: str) -> Wire | None:
