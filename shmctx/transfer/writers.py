@@ -155,7 +155,7 @@ def _database(path: Path) -> Iterator[Write]:
             database.execute("PRAGMA synchronous = OFF")
             database.execute(f"CREATE TABLE event ({', '.join(map(' '.join, types.items()))}) STRICT")
             database.execute("BEGIN")
-            insert = "INSERT INTO event VALUES (" + ", ".join("?" * len(COLUMNS)) + ")"
+            insert = f"INSERT INTO event VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - question marks
             batches = _Batches(lambda rows: database.executemany(insert, rows))
             yield batches.add
             batches.flush()
