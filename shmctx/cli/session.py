@@ -5,7 +5,6 @@ import click
 from shmctx.cli.main import HELP_OPTIONS, examples
 from shmctx.cli.render import CONTEXTS, Form, Output, clock, number, plain, with_output
 from shmctx.cli.stores import candidates, name_option
-from shmctx.errors import SessionNotFound
 from shmctx.sessions import Session
 
 
@@ -16,14 +15,7 @@ from shmctx.sessions import Session
 def session(out: Output, session_id: str, name: str | None) -> None:
     """Show a session: its data, agents, first and last activity and responses; on a terminal its contexts too."""
     with candidates(name) as found:
-        stores = found.of(session_id)
-        for store in stores:
-            try:
-                wanted = store.session(session_id)
-                break
-            except SessionNotFound:
-                if store is stores[-1]:
-                    raise
+        wanted = found.session(session_id)
         out.document(wanted.to_dict(), _told(wanted))
         if out.form is Form.TABLE:
             out.rows(CONTEXTS, wanted.chain)

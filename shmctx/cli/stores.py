@@ -1,19 +1,23 @@
 """Naming a store on the command line, and opening it for reading: nothing is created, nobody is led."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import click
 
 from shmctx import attachment as attachments
 from shmctx.attachment import Attachment
 from shmctx.context import Context
-from shmctx.errors import ContextNotFound, SegmentError, SegmentMissing
+from shmctx.errors import ColdError, ContextNotFound, SegmentError, SegmentMissing, SessionNotFound
 from shmctx.hot import segment as segments
 from shmctx.hot._core import GRANULE
 from shmctx.refs import resolve_native
+from shmctx.sessions import Session
 from shmctx.settings import DEFAULT_NAME, Settings, environment
 from shmctx.store import Store
+
+T = TypeVar("T")
 
 
 def complete_name(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -90,27 +94,43 @@ class Candidates:
 
     def holding(self, ref: str) -> tuple[Store, Context]:
         """As resolve, with the store that has it."""
-        stores = self.of(ref)
-        for store in stores[:-1]:
+
+        def ask(store: Store) -> Context | None:
             context = store.get(ref)
-            if isinstance(context, Context):
-                return store, context
-        return stores[-1], stores[-1].resolve(ref)
+            return context if isinstance(context, Context) else None
+
+        stores = self.of(ref)
+        return _first(stores, ask) or (stores[-1], stores[-1].resolve(ref))
 
     def members(self, named: str) -> tuple[Store, list[Context]]:
         """All contexts of the correlation that has this id, or to which the context of a ref or event id belongs, and
         their store. Raises ContextNotFound, SegmentMissing."""
-        for store in self.of(named):
+
+        def ask(store: Store) -> list[Context]:
             members = store.query(correlation_id=named)
             context = None if members else store.get(named)
-            if isinstance(context, Context):
-                members = store.query(correlation_id=context.correlation_id)
-            if members:
-                return store, members
-        raise ContextNotFound(
-            f"{named!r} is neither a correlation nor a context of {self._told()}.",
-            hint="shmctx query NAME --newest-first --limit 10",
-        )
+            return store.query(correlation_id=context.correlation_id) if isinstance(context, Context) else members
+
+        found = _first(self.of(named), ask)
+        if found is None:
+            raise ContextNotFound(
+                f"{named!r} is neither a correlation nor a context of {self._told()}.",
+                hint="shmctx query NAME --newest-first --limit 10",
+            )
+        return found
+
+    def session(self, session_id: str) -> Session:
+        """The session of this id. Raises SessionNotFound, SegmentMissing."""
+
+        def ask(store: Store) -> Session | None:
+            try:
+                return store.session(session_id)
+            except SessionNotFound:
+                return None
+
+        stores = self.of(session_id)
+        found = _first(stores, ask)
+        return stores[-1].session(session_id) if found is None else found[1]
 
     def _told(self) -> str:
         return "any store of this machine" if self._named is None else f"the store {self._named.store.name!r}"
@@ -123,6 +143,22 @@ class Candidates:
                     found = self._stack.enter_context(view(name))
                     self._views[found.store.store_id] = found
         return self._views
+
+
+def _first(stores: list[Store], ask: Callable[[Store], T | None]) -> tuple[Store, T] | None:
+    """The first store that has an answer, and the answer. Raises ColdError of one that could not look, if none has."""
+    silent: ColdError | None = None
+    for store in stores:
+        try:
+            answer = ask(store)
+        except ColdError as error:
+            silent = silent or error
+            continue
+        if answer:
+            return store, answer
+    if silent is not None:
+        raise silent
+    return None
 
 
 @contextlib.contextmanager

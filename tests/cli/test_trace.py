@@ -7,6 +7,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from commands import assert_refused
 
+import shmctx
+
 
 def drawn(result):
     return [row["event"] for row in result.rows]
@@ -132,6 +134,25 @@ def test_a_brought_correlation_is_looked_for_in_every_store(agent, cli, segment_
     agent.put("one", correlation_id=correlation)
 
     assert drawn(cli("trace", correlation)) == ["one"]
+
+
+@pytest.mark.parametrize("where", ["before", "behind"])
+def test_a_store_whose_database_is_gone_hides_nothing_of_the_others(agent, cli, segment_name, tmp_path, where):
+    """Which of them is asked first is a matter of their names."""
+    db = tmp_path / "removed.db"
+    name = {"before": f"0-{segment_name}", "behind": f"z-{segment_name}"}[where]
+    with shmctx.open(name, db=db, ring_size=1 << 20) as broken:
+        broken.put("x", durable=True)
+    for path in tmp_path.glob("removed.db*"):
+        path.unlink() if path.is_file() else None
+    event = f"e-{segment_name}"
+    agent.put("one", event_id=event)
+
+    try:
+        assert cli("get", event).code == 0
+        assert "removed.db" in cli("get", f"{event}-unknown").err
+    finally:
+        shmctx.unlink(name)
 
 
 def test_below_a_context_is_what_it_caused_wherever_that_is(family, agent, cli):
