@@ -31,8 +31,9 @@ LIMIT = 30.0  # seconds; only a wait that hangs reaches it
 
 
 def pytest_configure() -> None:
-    """Interrupts reach what tests start, even if this process was started with them ignored (`make test &`)."""
+    """Interrupts reach what tests start, even if this process was started with them ignored (`make test &`, nohup)."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_report_header() -> str:

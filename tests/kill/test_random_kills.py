@@ -14,7 +14,7 @@ import pytest
 
 HERE = Path(__file__).parent
 TORTURE = bool(os.environ.get("SHMCTX_TORTURE"))
-KILLS = 10_000 if TORTURE else 300
+KILLS = 10_000 if TORTURE else 150
 RING_SIZE = 64 << 10
 NOISE = 5
 """What a busy machine may add: the promise is one second, a put gives up after five."""
