@@ -150,7 +150,10 @@ DIFFERENCES = Listing(
 )
 @with_output
 def audit_trail(out: Output, /, named: str, name: str | None, long_gap: float) -> None:
-    """List who did what when in a correlation, in the order in which it was stored, with what is missing in between."""
+    """List who did what when in a correlation, in the order in which it was stored, with what is missing in between.
+
+    (`shmctx audit` is about something else: old patterns of event contexts in Python code.)
+    """
     with candidates(name) as found:
         trail = analysis.audit_trail(found.members(named)[1], long_gap=long_gap)
     if out.form is Form.JSON:

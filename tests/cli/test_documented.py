@@ -9,7 +9,7 @@ import pytest
 from commands import SHMCTX, run
 
 from shmctx.analysis import Comparison, Failure, Impact, Trail
-from shmctx.cli import consequences, doctor, inspect, main, recover, render, report, trace
+from shmctx.cli import audit, consequences, doctor, inspect, main, recover, render, report, trace
 from shmctx.cli.main import COMMANDS, shmctx
 from shmctx.drain.recover import Report
 from shmctx.sessions import Session
@@ -82,6 +82,8 @@ def test_every_command_is_in_the_list():
         ("errors", consequences.ERRORS),
         ("compare", consequences.DIFFERENCES),
         ("audit-trail", consequences.ENTRIES),
+        ("audit", audit.FINDINGS),
+        ("audit", audit.RULE_LIST),
         *(("report", listing) for listing in report.LISTINGS.values()),
     ],
 )

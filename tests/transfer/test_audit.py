@@ -3,6 +3,7 @@
 import asyncio
 import re
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -363,3 +364,16 @@ def test_what_a_rule_says_to_write_instead_passes_and_runs(rule, segment_name, d
         stored = store.event(results.ref)
     assert results.errors == []
     assert (stored.data["state"], stored.context.agent_id) == ("idle", "a-1")
+
+
+def test_the_page_of_rules_says_what_the_rules_say():
+    page = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
+    sections = dict(re.findall(r"(?ms)^## ([\w-]+)\n(.*?)(?=^## |\Z)", page))
+
+    assert [section for section in sections if section in RULES] == list(RULES)
+    for rule in RULES.values():
+        said = " ".join(sections[rule.id].split())
+        assert f"{rule.finds} {rule.why}" in said, rule.id
+        assert f"```python{rule.before}```\n\nInstead:\n\n```python{rule.after}```" in sections[rule.id], rule.id
+        assert ("--select" in said) is not rule.default, rule.id
+        assert f"| [`{rule.id}`](#{rule.id}) | {rule.finds} |" in page

@@ -42,7 +42,8 @@ def python_files(paths: Iterable[Path], exclude: Iterable[str] = ()) -> Iterator
 
 
 def _below(top: Path, exclude: tuple[str, ...]) -> Iterator[Path]:
-    for root, folders, files in os.walk(top):
+    failed: list[OSError] = []
+    for root, folders, files in os.walk(top, onerror=failed.append):
         folder = Path(root)
         kept = (name for name in folders if not _left_out(folder / name, top, (*EXCLUDED, *exclude)))
         folders[:] = sorted(name for name in kept if not (folder / name / _ENVIRONMENT).exists())
@@ -50,6 +51,7 @@ def _below(top: Path, exclude: tuple[str, ...]) -> Iterator[Path]:
             path = folder / name
             if not _left_out(path, top, exclude) and is_python(path):
                 yield path
+    yield from (Path(error.filename) for error in failed)
 
 
 def _left_out(path: Path, top: Path, patterns: tuple[str, ...]) -> bool:
@@ -61,15 +63,19 @@ def is_python(path: Path) -> bool:
     """Whether a file is a Python program: by its suffix, or for one without by its first line."""
     if path.suffix:
         return path.suffix in _SUFFIXES
+    if not path.is_file():
+        return False  # opening a pipe would wait for whoever writes into it
     try:
         with path.open("rb") as file:
-            return path.is_file() and file.read(2) == b"#!" and b"python" in file.readline(256)
+            return file.read(2) == b"#!" and b"python" in file.readline(256)
     except OSError:
         return False
 
 
 def text_of(path: Path) -> str:
     """A program's text, decoded as it says itself. Raises Unreadable."""
+    if path.is_dir():
+        raise Unreadable("is a folder that cannot be listed")
     if not path.is_file():
         raise Unreadable("is no file" if path.exists() else "is not there")
     if not is_python(path):

@@ -35,6 +35,13 @@ class Found(NamedTuple):
     instead: str
 
 
+class _Item(NamedTuple):
+    """One entry of a dict display."""
+
+    key: ast.expr
+    value: ast.expr
+
+
 class Visitor(ast.NodeVisitor):
     """Collects what it `found` in a module."""
 
@@ -247,7 +254,7 @@ class Visitor(ast.NodeVisitor):
         """A dict that embeds a context, or that is one."""
         keys = self._keys(node)
         if words.EMBEDDED in keys:
-            self._embeds(node, keys[words.EMBEDDED])
+            self._embeds(*keys[words.EMBEDDED])
         if id(node) not in self._claimed and len(words.DISTINCTIVE & keys.keys()) > 1:
             self._report(node, BUILT_CONTEXT, f"a dict of {_quoted(self._metadata(keys, None))}", _FIELDS_BY_NAME)
         self.generic_visit(node)
@@ -261,10 +268,11 @@ class Visitor(ast.NodeVisitor):
         if metadata:
             self._claimed.add(id(display))
             what = f"puts {_quoted(metadata)} into an event's data"
-            self._report(display, FLAT_METADATA, what, self._field(metadata, WRITES, ""))
+            self._report(keys[metadata[0]].key, FLAT_METADATA, what, self._field(metadata, WRITES, ""))
         if words.SESSION_ID in keys:
-            self._report(keys[words.SESSION_ID], OUTSIDE_SESSION, "puts `session_id` into an event's data", _SESSION)
-        for key, value in keys.items():
+            node = keys[words.SESSION_ID].key
+            self._report(node, OUTSIDE_SESSION, "puts `session_id` into an event's data", _SESSION)
+        for key, (_, value) in keys.items():
             kind = self._scope.kind(value)
             current = words.CURRENT_NAME.match(key) and any(
                 map(words.CURRENT_NAME.match, map(last_name, ast.walk(value)))
@@ -287,10 +295,11 @@ class Visitor(ast.NodeVisitor):
                 self._claimed.add(id(value))
                 self._report(value, BUILT_CONTEXT, f"{what} a dict of {_quoted(metadata)}", _FIELDS_BY_NAME)
 
-    def _keys(self, display: ast.Dict) -> dict[str, ast.expr]:
+    def _keys(self, display: ast.Dict) -> dict[str, _Item]:
         return {
-            text: value
+            text: _Item(key, value)
             for key, value in zip(display.keys, display.values, strict=True)
+            if key
             for text in self._scope.strings(key)
         }
 
