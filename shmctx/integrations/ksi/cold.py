@@ -138,13 +138,15 @@ class _LogFiles:
 def _views(store_id: int, days: float | None) -> tuple[str, str]:
     """KSI's tables. A context that was stored again under its id stands for both, as with INSERT OR REPLACE."""
     event_id = identity_sql(store_id, "coalesce(r.event_id, r.position)", "evt_")
+    brought = f"'ctx_' || {identity_sql(store_id, 'r.event_id', 'evt_')}"
+    ref = f"CASE WHEN r.event_id IS NULL THEN {identity_sql(store_id, 'r.position', 'ctx_')} ELSE {brought} END"
     newer = "newer.event_id = r.event_id AND newer.position > r.position"
     newest = f"NOT EXISTS (SELECT 1 FROM main.record AS newer WHERE {newer})"
     created = "r.time_ns / 1000000000"
     seconds = "r.time_ns / 1000000000 + (r.time_ns % 1000000000) / 1e9"
     contexts = f"""
         CREATE TEMP VIEW contexts AS SELECT
-            'ctx_' || {event_id} AS ref,
+            {ref} AS ref,
             {event_id} AS event_id,
             {identity_sql(store_id, "r.correlation", "corr_")} AS correlation_id,
             session.session_id,
@@ -161,7 +163,7 @@ def _views(store_id: int, days: float | None) -> tuple[str, str]:
             {event_id} AS event_id,
             name.value AS event_name,
             coalesce(json_extract(r.extra, '$.{BESIDE}.timestamp'), {seconds}) AS timestamp,
-            'ctx_' || {event_id} AS context_ref,
+            {ref} AS context_ref,
             r.log_place & 4294967295 AS jsonl_offset,
             ksi_log_file(r.log_place >> 32) AS jsonl_file
         FROM main.record AS r LEFT JOIN main.text AS name ON name.id = r.event_name

@@ -241,6 +241,11 @@ def storable(value: Any, levels: int = records.MAX_DEPTH_OF_VALUES) -> Any:
 # ---- back ----
 
 
+def ref_of(context: Context) -> str:
+    """The ref under which KSI knows a context: its own, where it brought no event id."""
+    return context.ref if context.event is None else f"ctx_{context.event_id}"
+
+
 def wire(context: Context, session: dict[str, Any] | None = None) -> Wire:
     """The context as KSI has it. `session`: its session's data, where the caller has it already."""
     event_id, parent, root = context.event_id, context.parent_event_id, context.root_event_id
@@ -248,7 +253,7 @@ def wire(context: Context, session: dict[str, Any] | None = None) -> Wire:
         "_event_id": event_id,
         "_event_timestamp": context.timestamp,
         "_correlation_id": context.correlation_id,
-        "_ref": f"ctx_{event_id}",
+        "_ref": ref_of(context),
     }
     if parent is not None:
         found["_parent_event_id"] = parent
@@ -275,5 +280,5 @@ def event(stored: Event) -> dict[str, Any]:
         found["data"] = stored.data
     found.update((context.more or {}).get(BESIDE, {}))
     found["_ksi_context"] = wire(context)
-    found["context_ref"] = f"ctx_{context.event_id}"
+    found["context_ref"] = ref_of(context)
     return found

@@ -11,6 +11,7 @@ from shmctx.hot import extent
 from shmctx.hot._core import AGENT_LINK, CORRELATION_LINK, PARENT_LINK
 from shmctx.integrations.ksi import forms
 from shmctx.integrations.ksi.forms import Wire
+from shmctx.refs import alias_of, resolve_native
 from shmctx.store import Store
 
 V = TypeVar("V")
@@ -73,13 +74,15 @@ class _ById(View[Wire]):
 
 
 class ContextsByRef(_ById):
-    """Contexts by `ctx_<event id>`."""
+    """Contexts by ref: `ctx_<event id>`, or the store's own where a context brought no id."""
 
     def _key(self, context: Context) -> str:
-        return f"ctx_{context.event_id}"
+        return forms.ref_of(context)
 
     def _under(self, key: str, since: int) -> list[Context]:
-        return self._at(key[4:], since) if key.__class__ is str and key.startswith("ctx_") else []
+        if key.__class__ is not str or not key.startswith("ctx_"):
+            return []
+        return self._at(key if resolve_native(key) else alias_of(key), since)
 
     def __getitem__(self, ref: str) -> Wire:
         for context in self._under(ref, self._since):
