@@ -5,6 +5,7 @@ import re
 import uuid
 from collections.abc import Mapping
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -51,7 +52,12 @@ def encode_fields(fields: tuple[Any, ...]) -> bytes:
         raise InvalidField(f"The context cannot be encoded: {error}. Nothing was stored.") from None
 
 
-def encode_context(
+def encode_context(*, data: bytes | None = None, payloads: tuple[bytes, ...] = (), **fields: Any) -> bytes:
+    """A context's payload in its one canonical form. `fields`: of context_fields; `data`, `payloads`: of StoredEvent."""
+    return encode_stored(context_fields(**fields), data, payloads)
+
+
+def context_fields(
     *,
     event_name: str,
     depth: int = 0,
@@ -63,13 +69,9 @@ def encode_context(
     event: str | None = None,
     root: Identity | None = None,
     more: dict[str, Any] | None = None,
-    data: bytes | None = None,
-    payloads: tuple[bytes, ...] = (),
-) -> bytes:
-    """A context's payload in its one canonical form, from identities as Context's properties give them.
-
-    `correlation` None: it begins its own. `root` None: itself, or not told. `data`, `payloads`: as in StoredEvent.
-    """
+) -> tuple[Any, ...]:
+    """The eleven fields that a context stores, in their canonical form, from identities as Context's properties give
+    them. `correlation` None: it begins its own. `root` None: itself, or not told."""
     form = 0
     if parent is not None and isinstance(root, int) and root == correlation:
         root = None
@@ -90,8 +92,7 @@ def encode_context(
         packed.append(identity if number is None else number)
         form |= flag if number is not None else 0
     parent, correlation, root, event_ = packed
-    fields = (event_name, depth, parent, correlation, agent_id, client_id, session, form, event_, root, more or None)
-    return encode_stored(fields, data, payloads)
+    return (event_name, depth, parent, correlation, agent_id, client_id, session, form, event_, root, more or None)
 
 
 def encode_stored(fields: tuple[Any, ...], data: bytes | None, payloads: tuple[bytes, ...] = ()) -> bytes:
@@ -111,6 +112,7 @@ def with_origin(
     return (*fields, *BEFORE_DATA, data, payloads, logged, origin)
 
 
+@lru_cache(4096)
 def _hex_number(identity: Identity | None, prefix: str) -> int | None:
     match = _HEX_ID.fullmatch(identity) if isinstance(identity, str) else None
     return int(match[2], 16) if match and match[1] == prefix else None

@@ -10,7 +10,7 @@ import heapq
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -155,8 +155,8 @@ class SqliteWriter:
             if changed != 1:
                 raise LeadershipLost(f"Another process leads {self.path} now.")
 
-    def commit(self, batch: Batch) -> None:
-        """See ColdWriter."""
+    def commit(self, batch: Batch, also: Callable[[sqlite3.Connection], object] | None = None) -> None:
+        """See ColdWriter. `also` writes more in the same transaction."""
         if not self.is_current():
             raise ColdUnavailable(f"The database {self.path} was removed or replaced while it was in use.")
         with self._insertion():
@@ -164,6 +164,8 @@ class SqliteWriter:
             self._inserter.insert(batch.records)
             self._quarantine(batch.damaged)
             drop_unused(self._db, batch.unneeded)
+            if also is not None:
+                also(self._db)
 
     @contextlib.contextmanager
     def _insertion(self) -> Iterator[None]:
