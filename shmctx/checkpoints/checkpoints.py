@@ -140,7 +140,7 @@ class Checkpoints(AbstractAsyncContextManager["Checkpoints"]):
         kept, released = taking.keeping(self._newest, self._keep)
         return Checkpoint(
             ref="",
-            name=self.name,
+            application=self.name,
             time_ns=0,
             reason=reason,
             position=position,
@@ -232,8 +232,8 @@ class Checkpoints(AbstractAsyncContextManager["Checkpoints"]):
 
     async def _named(self, ref: str) -> Checkpoint:
         checkpoint = await self._store.aio.run(lambda finder: stored.named(finder, ref))
-        if checkpoint.name != self.name:
-            raise InvalidField(f"{ref} is a checkpoint of {checkpoint.name!r}, not of {self.name!r}.")
+        if checkpoint.application != self.name:
+            raise InvalidField(f"{ref} is a checkpoint of {checkpoint.application!r}, not of {self.name!r}.")
         return checkpoint
 
     async def choose(self, ref: str) -> None:

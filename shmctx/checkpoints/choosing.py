@@ -18,7 +18,7 @@ def choose(store: Store, ref: str) -> Checkpoint:
         store.run(lambda finder, participant=participant: stored.state_of(finder, checkpoint, participant))  # type: ignore[misc]
     store.pin(checkpoint.ref, durable=False)
     choice = store.put(
-        CHOSEN, data={"checkpoint": checkpoint.ref}, correlation_id=stored.correlation_of(checkpoint.name)
+        CHOSEN, data={"checkpoint": checkpoint.ref}, correlation_id=stored.correlation_of(checkpoint.application)
     )
     store.pin(choice)
     return checkpoint

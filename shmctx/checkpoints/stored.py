@@ -55,8 +55,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The states of all participants at one time."""
 
     ref: str
-    name: str
-    """The application whose checkpoint it is."""
+    application: str
+    """Whose checkpoint it is."""
     time_ns: int
     reason: str
     """demand, interval, shutdown, start; restored: an older one that was made the newest again."""
@@ -75,7 +75,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     def data(self) -> dict[str, Any]:
         """As the data of its event."""
         built: dict[str, Any] = msgspec.to_builtins(self)
-        return {name: value for name, value in built.items() if name not in ("ref", "name", "time_ns")}
+        return {name: value for name, value in built.items() if name not in ("ref", "application", "time_ns")}
 
     @property
     def size(self) -> int:
@@ -83,17 +83,17 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         return sum(state.size for state in self.states.values())
 
 
-def correlation_of(name: str) -> str:
+def correlation_of(application: str) -> str:
     """The correlation of an application's checkpoints."""
-    return f"{_CORRELATION}{name}"
+    return f"{_CORRELATION}{application}"
 
 
 def checkpoint_from(context: Context, data: Mapping[str, Any] | None) -> Checkpoint | None:
     """The checkpoint of an event; None for what is none, or damaged."""
     if context.event_name != TAKEN or not context.correlation_id.startswith(_CORRELATION):
         return None
-    name = context.correlation_id.removeprefix(_CORRELATION)
-    told = {**(data or {}), "ref": context.ref, "name": name, "time_ns": context.time_ns}
+    application = context.correlation_id.removeprefix(_CORRELATION)
+    told = {**(data or {}), "ref": context.ref, "application": application, "time_ns": context.time_ns}
     try:
         return msgspec.convert(told, Checkpoint)
     except msgspec.ValidationError:
@@ -142,17 +142,17 @@ def state_of(finder: Finder, checkpoint: Checkpoint, participant: str) -> Steps[
 # ---- which there are ----
 
 
-def newest(finder: Finder, store_id: int, name: str) -> Steps[Checkpoint | None]:
+def newest(finder: Finder, store_id: int, application: str) -> Steps[Checkpoint | None]:
     """The newest checkpoint of an application that can be read."""
-    found = yield from listed(finder, store_id, name, _CANDIDATES)
+    found = yield from listed(finder, store_id, application, _CANDIDATES)
     return found[0] if found else None
 
 
-def listed(finder: Finder, store_id: int, name: str | None, limit: int | None) -> Steps[list[Checkpoint]]:
+def listed(finder: Finder, store_id: int, application: str | None, limit: int | None) -> Steps[list[Checkpoint]]:
     """Checkpoints of one application, or of all, newest first; `limit`: so many of their events."""
     wanted: filters.Filters = {"event_name": TAKEN, "newest_first": True, "limit": limit}
-    if name is not None:
-        wanted["correlation_id"] = correlation_of(name)
+    if application is not None:
+        wanted["correlation_id"] = correlation_of(application)
     contexts = yield from filters.query(finder, store_id, wanted)
     events = yield from finder.data.events(contexts)
     found = (checkpoint_from(event.context, event.data) for event in events)
@@ -170,9 +170,9 @@ def named(finder: Finder, ref: str) -> Steps[Checkpoint]:
     return checkpoint
 
 
-def chosen(finder: Finder, store_id: int, name: str) -> Steps[tuple[Context, str] | None]:
+def chosen(finder: Finder, store_id: int, application: str) -> Steps[tuple[Context, str] | None]:
     """The choice that the next start has to obey: its context, and the ref of the checkpoint; None if there is none."""
-    wanted: filters.Filters = {"correlation_id": correlation_of(name), "event_name": CHOSEN}
+    wanted: filters.Filters = {"correlation_id": correlation_of(application), "event_name": CHOSEN}
     contexts = yield from filters.query(finder, store_id, {**wanted, "newest_first": True, "limit": 1})
     if not contexts or contexts[0].custom.get(USED) is not None:
         return None
@@ -181,10 +181,10 @@ def chosen(finder: Finder, store_id: int, name: str) -> Steps[tuple[Context, str
     return (contexts[0], ref) if isinstance(ref, str) else None
 
 
-def next_start(finder: Finder, store_id: int, name: str) -> Steps[str | None]:
+def next_start(finder: Finder, store_id: int, application: str) -> Steps[str | None]:
     """The ref of the checkpoint that the next start of an application uses; None if it has none."""
-    choice = yield from chosen(finder, store_id, name)
+    choice = yield from chosen(finder, store_id, application)
     if choice is not None:
         return choice[1]
-    found = yield from newest(finder, store_id, name)
+    found = yield from newest(finder, store_id, application)
     return found.ref if found else None

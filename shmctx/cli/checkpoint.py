@@ -26,7 +26,7 @@ def _row(row: Row) -> dict[str, Any]:
     return {
         "time_ns": found.time_ns,
         "ref": found.ref,
-        "application": found.name,
+        "application": found.application,
         "reason": found.reason,
         "participants": len(found.states),
         "size": found.size,
@@ -86,7 +86,7 @@ def list_(out: Output, name: str, *, application: str | None, limit: int) -> Non
     with view(name) as opened:
         store = opened.store
         found = store.run(lambda finder: listed(finder, store.store_id, application, limit))
-        next_starts = {_next_start(store, of) for of in {one.name for one in found}}
+        next_starts = {_next_start(store, of) for of in {one.application for one in found}}
     out.rows(CHECKPOINTS, [Row(one, one.ref in next_starts) for one in found])
 
 
@@ -109,7 +109,7 @@ def show(out: Output, ref: str, *, name: str | None, state: str | None) -> None:
         if state is not None:
             out.json(store.run(lambda finder: state_of(finder, wanted, state)))
             return
-        next_start_uses = _next_start(store, wanted.name) == wanted.ref
+        next_start_uses = _next_start(store, wanted.application) == wanted.ref
     document = {**msgspec.to_builtins(wanted), "size": wanted.size, "next_start": next_start_uses}
     out.document(document, _told(wanted, next_start_uses=next_start_uses))
     if out.form is Form.TABLE:
@@ -119,7 +119,7 @@ def show(out: Output, ref: str, *, name: str | None, state: str | None) -> None:
 def _told(found: Checkpoint, *, next_start_uses: bool) -> list[tuple[str, str]]:
     return [
         ("Checkpoint", found.ref),
-        ("Application", found.name),
+        ("Application", found.application),
         ("Taken", f"{clock(found.time_ns)} ({found.reason})"),
         ("Capturing took", duration(found.duration_ms / 1e3)),
         ("Next start", yes(next_start_uses)),
@@ -157,4 +157,4 @@ def restore(ref: str, name: str | None) -> None:
         store, context = found.holding(ref)
         with leading(store.name) as writable:
             chosen = choose(writable, context.ref)
-    click.echo(f"The next start of {chosen.name} uses {chosen.ref}, taken {clock(chosen.time_ns)}.")
+    click.echo(f"The next start of {chosen.application} uses {chosen.ref}, taken {clock(chosen.time_ns)}.")

@@ -14,21 +14,20 @@ class Application:
         self.states = states
         self.order = []
         for name in states:
-            checkpoints.register(name, lambda name=name: self.states[name], lambda state, name=name: self.put(name, state))
+            self.register(name)
 
     def put(self, name, state):
         self.order.append(name)
         self.states[name] = state
 
+    def register(self, name, capture=None, restore=None, **options):
+        own = (lambda: self.states[name]), (lambda state: self.put(name, state))
+        self.checkpoints.register(name, capture or own[0], restore or own[1], **options)
+
     def failing(self, name, capture=None, restore=None, **options):
         """A participant with these functions instead of its own."""
         self.checkpoints.unregister(name)
-        self.checkpoints.register(
-            name,
-            capture or (lambda: self.states[name]),
-            restore or (lambda state: self.put(name, state)),
-            **options,
-        )
+        self.register(name, capture, restore, **options)
 
 
 def fail(*_):
@@ -36,5 +35,6 @@ def fail(*_):
 
 
 def rows(database, sql):
-    with contextlib.closing(sqlite3.connect(database)) as db:
+    """What a statement gives, or does."""
+    with contextlib.closing(sqlite3.connect(database)) as db, db:
         return db.execute(sql).fetchall()

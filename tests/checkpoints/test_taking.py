@@ -137,7 +137,11 @@ RELEASED = asyncio.Event()
 ])  # fmt: skip
 def test_one_that_fails_is_told_and_the_others_are_captured(application, router, store, capture, error):
     told = []
-    router.on("event:error")(lambda data: told.append(data))
+
+    @router.on("event:error")
+    def note(data):
+        told.append(data)
+
     app = application(router, good={"n": 1}, bad={"n": 1})
     before = run(app.checkpoints.take())
     app.failing("bad", capture, timeout=0.05)
@@ -227,6 +231,11 @@ def test_one_is_taken_every_interval_at_the_start_and_at_the_end(application, st
     assert {context.depth for context in store.query(event_name="checkpoint:taken")} == {0}
 
 
+def fill(store):
+    while True:
+        store.put("filler", _fill="x" * 1000)
+
+
 def test_an_interval_goes_on_after_a_checkpoint_that_was_not_taken(stores, wait_for):
     """The ring is full and nobody drains; then somebody does."""
     store = stores.leaderless(1 << 14)
@@ -238,8 +247,7 @@ def test_an_interval_goes_on_after_a_checkpoint_that_was_not_taken(stores, wait_
         async with checkpoints:
             leader.close()
             with pytest.raises(shmctx.RingFull):
-                while True:
-                    store.put("filler", _fill="x" * 1000)
+                fill(store)
             again = stores.attach(standby=True)
             async for event in store.follow(event_name="checkpoint:taken"):
                 if event.data["reason"] == "interval":
