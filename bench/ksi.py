@@ -83,12 +83,13 @@ async def per_event(manager: Manager, count: int, current: ContextVar[Any], writ
             context = await manager.create_context(agent_id=stage.AGENT, client_id="cli", session=SESSION)
         else:
             context = await manager.create_context(agent_id=stage.AGENT)
-        await manager.store_event_with_context({
+        event = {
             "event_id": context["_event_id"],
             "event_name": stage.EVENT,
             "timestamp": context["_event_timestamp"],
             "data": {"agent_id": stage.AGENT, "status": "working", "progress": 0.42, "step": number},
-        })
+        }
+        await manager.store_event_with_context(event)
     await written()
     return net_ns(clock() - start, empty, count)
 

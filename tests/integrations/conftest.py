@@ -6,9 +6,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "store"))
 
-from stores import stores  # noqa: E402, F401
+from stores import stores  # noqa: F401
 
-from shmctx.integrations.ksi import ContextManager  # noqa: E402
+from shmctx.integrations.ksi import ContextManager
 
 SHORT = 60.0  # seconds; only a test that hangs reaches it
 

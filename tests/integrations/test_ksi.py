@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 
 import pytest
 
@@ -9,7 +10,8 @@ import shmctx
 from shmctx.integrations import ksi as adapter
 from shmctx.integrations.ksi import ContextManager, get_context_manager, ksi_context
 
-EVENT = {"event_id": "evt_0000beef", "event_name": "agent:spawn", "timestamp": 1795331471.54, "data": {"step": 1}}
+NOW = round(time.time()) - 60.46  # what is older than the retention is pruned
+EVENT = {"event_id": "evt_0000beef", "event_name": "agent:spawn", "timestamp": NOW, "data": {"step": 1}}
 
 
 def test_one_manager_per_process():

@@ -126,9 +126,10 @@ class Groups(View[list[str]]):
         return self._common(context)
 
     def _under(self, key: str, since: int) -> list[Context]:
-        found = key if self._link == AGENT_LINK else self._identity(key)
-        if not isinstance(found, str | int):
+        found = self._identity(key)
+        if found is None:
             return []
+        found = key if self._link == AGENT_LINK else found
         finder = self._store().finder()
         positions = reversed(finder.ring.find(self._link, found, since, _ALL))
         contexts = (context for position in positions if (context := finder.hot(position)) is not None)

@@ -12,7 +12,7 @@ from shmctx.integrations.ksi.cold import ColdStorage
 from shmctx.integrations.ksi.forms import Wire, ksi_context
 from shmctx.integrations.ksi.hot import HotStorage
 from shmctx.refs import resolve_native
-from shmctx.settings import DEFAULT_RING_SIZE, environment
+from shmctx.settings import DEFAULT_RING_SIZE, Settings, environment
 from shmctx.store import Store
 
 DEFAULT_NAME = "ksi"
@@ -26,8 +26,17 @@ class ContextManager:
     store has it.
     """
 
-    def __init__(self, store: Store | None = None, *, name: str | None = None, db: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        store: Store | None = None,
+        *,
+        name: str | None = None,
+        db: str | Path | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        """`settings`: of the store that it opens."""
         self._given = store
+        self._settings = settings
         self._name = name
         self._db = db
         self._store: Store | None = None
@@ -56,7 +65,7 @@ class ContextManager:
         said = environment()
         name = self._name or said.segment or DEFAULT_NAME
         size = said.ring_size or DEFAULT_RING_SIZE
-        return api.open(name, db=self._db or said.database, log=said.log, ring_size=size)
+        return api.open(name, db=self._db or said.database, log=said.log, ring_size=size, settings=self._settings)
 
     async def shutdown(self) -> None:
         """Close the store, unless it was given. What was stored is drained first, and stays. Idempotent."""
