@@ -6,7 +6,17 @@ from typing import Literal, Self, cast, get_args
 
 import msgspec
 
-from shmctx.errors import ContextNotFound, EventInvalid, InvalidField, PayloadTooLarge, RecordDamaged
+from shmctx.errors import (
+    ContextNotFound,
+    EventInvalid,
+    InvalidField,
+    PayloadTooLarge,
+    RecordDamaged,
+    SegmentCorrupt,
+    SegmentMismatch,
+    SegmentMissing,
+    StoreClosed,
+)
 from shmctx.settings import Settings, environment
 from shmctx.transfer.shadow.breaker import Breaker
 from shmctx.transfer.shadow.report import Report
@@ -17,6 +27,7 @@ Mode = Literal["off", "shadow", "primary"]
 
 _OF_ONE_EVENT = (ContextNotFound, EventInvalid, InvalidField, PayloadTooLarge, RecordDamaged)
 """What is wrong with one event says nothing about the next."""
+_OF_THE_STORE = (SegmentCorrupt, SegmentMismatch, SegmentMissing, StoreClosed)
 
 
 class Shadowing(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,11 +52,17 @@ class Shadowing(msgspec.Struct, frozen=True, kw_only=True):
         """Seconds that a call may take in this mode."""
         return self.primary_patience if self.mode == "primary" else self.shadow_patience
 
-    def store_settings(self, settings: Settings) -> Settings:
-        """The settings of a store that nobody waits for longer than this mode allows."""
+    def store_settings(self, settings: Settings | None = None) -> Settings:
+        """The settings (default: the defaults) of a store that nobody waits for longer than this mode allows."""
         limit = self.patience
         space = limit if self.mode == "primary" else 0.0
-        return msgspec.structs.replace(settings, put_timeout=space, lock_timeout=limit, attach_timeout=limit)
+        return msgspec.structs.replace(
+            settings or Settings(),
+            put_timeout=space,
+            lock_timeout=limit,
+            attach_timeout=limit,
+            durable_timeout=self.primary_patience,
+        )
 
 
 def configured() -> Shadowing:
@@ -54,6 +71,11 @@ def configured() -> Shadowing:
     if mode not in get_args(Mode):
         raise InvalidField(f"SHMCTX_SHADOW is {mode!r}.", hint=f"It is one of {', '.join(get_args(Mode))}.")
     return Shadowing(mode=cast(Mode, mode))
+
+
+def lost(error: Exception | None) -> bool:
+    """Whether the next call needs another store."""
+    return isinstance(error, _OF_THE_STORE)
 
 
 class Guard:
@@ -73,9 +95,12 @@ class Guard:
         self.tally.left_alone(calls)
         return False
 
-    def trial(self, side: SideTally) -> "Trial":
-        """`with guard.trial(side): ...` counts and times what happens to shmctx, and lets no error out."""
-        return Trial(self, side)
+    def trial(self, side: SideTally, *, slow: bool = False) -> "Trial":
+        """`with guard.trial(side): ...` counts and times what happens to shmctx, and lets no error out.
+
+        `slow`: nobody waits for it, so that it may take long.
+        """
+        return Trial(self, side, slow=slow)
 
     def turn(self) -> bool:
         """Whether this write is one to compare."""
@@ -97,10 +122,11 @@ class Guard:
 class Trial:
     """One stretch of calls to shmctx. `error` is what ended it early, None if nothing did."""
 
-    __slots__ = ("_began", "_guard", "_side", "error")
+    __slots__ = ("_began", "_guard", "_side", "_slow", "error")
 
-    def __init__(self, guard: Guard, side: SideTally) -> None:
+    def __init__(self, guard: Guard, side: SideTally, *, slow: bool) -> None:
         self._guard = guard
+        self._slow = slow
         self._side = side
         self.error: Exception | None = None
 
@@ -115,5 +141,5 @@ class Trial:
             return False
         self.error = error
         self._side.add(took, error)
-        self._guard.ended(took / 1e9, error)
+        self._guard.ended(0.0 if self._slow else took / 1e9, error)
         return True

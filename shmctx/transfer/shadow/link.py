@@ -2,20 +2,15 @@
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable
 
 import shmctx
-from shmctx.errors import SegmentCorrupt, SegmentMismatch, SegmentMissing, StoreClosed
 from shmctx.settings import DEFAULT_NAME, DEFAULT_RING_SIZE, Settings, environment
 from shmctx.store import Store
-from shmctx.transfer.shadow.guard import Guard
+from shmctx.transfer.shadow.guard import Guard, lost
 
 Connect = Callable[[Settings], Store]
 """Opens or attaches the store with these settings."""
-
-_USELESS = (SegmentCorrupt, SegmentMissing, SegmentMismatch, StoreClosed)
-"""After these, another attempt needs another store."""
 
 
 def connect(settings: Settings) -> Store:
@@ -36,7 +31,7 @@ class Link:
     def __init__(self, connect: Connect, guard: Guard) -> None:
         self._connect = connect
         self._guard = guard
-        self._settings = guard.shadowing.store_settings(Settings())
+        self._settings = guard.shadowing.store_settings()
         self._lost: Store | None = None
         self._closed = False
         self._thread: threading.Thread | None = None
@@ -52,32 +47,31 @@ class Link:
 
     def heed(self, error: Exception | None) -> None:
         """Give the store up if its error says that it will not work again."""
-        if isinstance(error, _USELESS) and self.store is not None:
+        if lost(error) and self.store is not None:
             self._lost, self.store = self.store, None
 
     def _open(self) -> None:
         """Open the store, the lost one closed before: a leader's closing may take as long as its last commit."""
-        lost, self._lost = self._lost, None
-        if lost is not None:
-            with contextlib.suppress(Exception):
-                lost.close()
-        began, error = time.perf_counter_ns(), None
-        try:
+        former, self._lost = self._lost, None
+        _close(former)
+        found: Store | None = None
+        with self._guard.trial(self._guard.tally.opening, slow=True):
             found = self._connect(self._settings)
-        except Exception as raised:  # noqa: BLE001  (whatever it is, it is not the application's)
-            error = raised
-            self._guard.ended(0, error)
-        self._guard.tally.opening.add(time.perf_counter_ns() - began, error)
-        if error is None:
+        if self._closed:
+            _close(found)
+        else:
             self.store = found
-            if self._closed:
-                found.close()
 
     def close(self) -> None:
-        """Close the store, as Store.close does. Idempotent."""
+        """Close the store, as Store.close does; what could not be drained in time stays in the ring. Idempotent."""
         self._closed = True
         if self._thread is not None:
             self._thread.join(self._guard.shadowing.patience)
-        store, self.store = self.store, None
-        if store is not None:
+        former, self.store = self.store, None
+        _close(former)
+
+
+def _close(store: Store | None) -> None:
+    if store is not None:
+        with contextlib.suppress(Exception):
             store.close()

@@ -1,13 +1,14 @@
 """KSI's context manager with shmctx's beside it or before it, behind the surface that both have."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from shmctx.transfer.embedding import EMBEDDED
 from shmctx.transfer.shadow import differences
 from shmctx.transfer.shadow.differences import Differences
-from shmctx.transfer.shadow.guard import Guard, Shadowing, configured
+from shmctx.transfer.shadow.guard import Guard, Shadowing, configured, lost
 from shmctx.transfer.shadow.report import Report
 from shmctx.transfer.shadow.tally import CallTally, timed
 
@@ -73,7 +74,8 @@ class ShadowContextManager:
         self._guard = Guard(shadowing or configured())
         self._tally = self._guard.tally
         self.mode = self._guard.mode
-        self._initialized = False
+        self._open = self._lost = False
+        self._opening: asyncio.Task[None] | None = None
 
     @property
     def hot_storage(self) -> Any:
@@ -87,19 +89,21 @@ class ShadowContextManager:
 
     @property
     def _read_from(self) -> Manager:
-        return self.new if self.mode == "primary" and self._initialized else self.old
+        return self.new if self.mode == "primary" and self._open else self.old
 
     async def initialize(self) -> None:
         """Open both storages."""
         await self.old.initialize()
         if self.mode != "off":
-            await self._initialize_new()
+            await self._open_new()
 
     async def shutdown(self) -> None:
         """Close both storages."""
-        if self._initialized:
-            self._initialized = False
-            with self._guard.trial(self._tally.opening):
+        if self._opening is not None:
+            await self._opening
+        if self._open or self._lost:
+            self._open = self._lost = False
+            with contextlib.suppress(Exception):
                 await self.new.shutdown()
         await self.old.shutdown()
 
@@ -112,11 +116,12 @@ class ShadowContextManager:
         before = self.old.copy_current_context()
         with timed(self._tally.writes.old):
             context = await self.old.create_context(**dict(kwargs))
-        if await self._usable(self._tally.writes):
+        if self._usable(self._tally.writes):
             made = None
-            with self._guard.trial(self._tally.writes.new):
+            with self._guard.trial(self._tally.writes.new) as trial:
                 self.new.restore_context(before)
                 made = await self._limited(self.new.create_context(**kwargs | _identity(context)))
+            self._heed(trial.error)
             if made is not None and self.mode == "shadow":
                 with self._guard.trial(self._tally.checks):
                     self._compare(context, differences.of_contexts(context, made))
@@ -127,11 +132,12 @@ class ShadowContextManager:
         before = self.old.copy_current_context()
         with timed(self._tally.writes.old):
             ref = await self.old.store_event_with_context(event)
-        if await self._usable(self._tally.writes):
+        if self._usable(self._tally.writes):
             current = self.old.copy_current_context() or {}
             new_ref = None
-            with self._guard.trial(self._tally.writes.new):
+            with self._guard.trial(self._tally.writes.new) as trial:
                 new_ref = await self._limited(self.new.store_event_with_context(self._prepare(event, before, current)))
+            self._heed(trial.error)
             if new_ref is not None and self.mode == "shadow" and self._guard.turn():
                 with self._guard.trial(self._tally.checks):
                     await self._limited(self._check(ref, new_ref, current))
@@ -159,20 +165,28 @@ class ShadowContextManager:
 
     # ---- the new side ----
 
-    async def _usable(self, calls: CallTally) -> bool:
-        """Whether `new` is open and may be called now; counted where not."""
+    def _usable(self, calls: CallTally) -> bool:
+        """Whether `new` is open and may be called now; counted where not. One that was lost is opened by a task."""
         if self.mode == "off" or not self._guard.ready(calls):
             return False
-        if not self._initialized:
-            await self._initialize_new()
-            if not self._initialized:
-                self._tally.left_alone(calls)
-        return self._initialized
+        if not self._open:
+            self._tally.left_alone(calls)
+            if self._opening is None or self._opening.done():
+                self._opening = asyncio.create_task(self._open_new())
+        return self._open
 
-    async def _initialize_new(self) -> None:
-        with self._guard.trial(self._tally.opening) as trial:
+    async def _open_new(self) -> None:
+        if self._lost:
+            self._lost = False
+            with contextlib.suppress(Exception):
+                await self.new.shutdown()
+        with self._guard.trial(self._tally.opening, slow=True) as trial:
             await self.new.initialize()
-        self._initialized = trial.error is None
+        self._open = trial.error is None
+
+    def _heed(self, error: Exception | None) -> None:
+        if lost(error):
+            self._open, self._lost = False, True
 
     async def _limited(self, call: Awaitable[T]) -> T:
         """Await a call of `new`, for as long as the mode allows."""
@@ -189,7 +203,7 @@ class ShadowContextManager:
         return event
 
     async def _read(self, method: str, key: str) -> Fields | None:
-        usable = await self._usable(self._tally.reads)
+        usable = self._usable(self._tally.reads)
         if self.mode == "primary":
             found, _ = await self._read_new(method, key) if usable else (None, False)
             if found is not None:
@@ -210,6 +224,7 @@ class ShadowContextManager:
         found: Fields | None = None
         with self._guard.trial(self._tally.reads.new) as trial:
             found = await self._limited(getattr(self.new, method)(key))
+        self._heed(trial.error)
         return found, trial.error is None
 
     async def _check(self, ref: str, new_ref: str, context: Fields) -> None:
