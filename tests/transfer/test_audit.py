@@ -69,6 +69,12 @@ HANDLERS = """
     class Service:
         async def undecorated(self, raw_data: dict, context=None):  #! raw-data
             return raw_data["state"]  #! raw-data
+
+    async def handle_status(raw_data):  #! raw-data
+        return field(raw_data, "name")
+
+    def field(raw_data, name):
+        return raw_data[name]  #! raw-data
 """
 
 EMBEDDED = """
@@ -126,6 +132,9 @@ SESSIONS = """
         return event["session_id"]  #! outside-session
 
     register_handler("completion:done", registered)
+
+    async def handle_done(data):
+        return data["session_id"]  #! outside-session
 
     for event in read_log():
         print(event["data"]["session_id"])  #! outside-session
@@ -190,6 +199,17 @@ LOOK_ALIKES = {
             def read(self, raw_data, scale):
                 return raw_data[0] * scale
     """,
+    "a web socket's handler": """
+        async def handle_message(data, ctx):
+            return data["session_id"], data.get("_client_id")
+    """,
+    "raw data of a file": """
+        import shmctx
+
+        def load(path):
+            raw_data = json.load(open(path))
+            return raw_data["agents"]
+    """,
     "signals of a window": """
         from PyQt6.QtCore import pyqtSignal
 
@@ -241,7 +261,7 @@ LOOK_ALIKES = {
     "a ref": """
         async def log(cm, event, data):
             data["_ksi_context"] = await cm.store_event_with_context(event)
-            context_ref = "ctx_evt_1"
+            context_ref = data.get("context_ref") or other()
             return {"_ksi_context": context_ref}, {"_ksi_context": None}
     """,
     "declarations": """

@@ -12,10 +12,14 @@ RAW_DATA = "raw_data"
 class Handlers:
     """The functions of a module that get an event's data: handlers, and those that a handler hands it to."""
 
-    def __init__(self, module: ast.Module) -> None:
+    def __init__(self, module: ast.Module, *, about_events: bool) -> None:
         self._registered = _registered(module)
         self._functions = [node for node in ast.walk(module) if isinstance(node, Function)]
-        self._found = {node: handler for node in self._functions if (handler := self._declared(node))}
+        self._found = self._all(named=False)
+        if about_events or self._found:
+            self._found = self._all(named=True)
+        self.declared = frozenset(self._found)
+        """Those that are handlers themselves."""
         self._spread()
 
     def __bool__(self) -> bool:
@@ -25,14 +29,19 @@ class Handlers:
         """The parameters with an event's data and context; None for any other function."""
         return self._found.get(function)
 
-    def _declared(self, function: Function) -> Handler | None:
-        """Of one that is decorated or registered as a handler, or takes `raw_data` and a context, as in KSI."""
+    def _all(self, *, named: bool) -> dict[Function, Handler]:
+        return {node: handler for node in self._functions if (handler := self._declared(node, named=named))}
+
+    def _declared(self, function: Function, *, named: bool) -> Handler | None:
+        """Of one that is decorated or registered as a handler, or takes `raw_data` and a context as in KSI; and with
+        `named` of one that is called like a handler and takes data."""
         names = [argument.arg for argument in parameters(function)]
         contexts = [name for name in names if words.CONTEXT_NAME.search(name)]
-        old = RAW_DATA in names and bool(contexts)
-        if not old and function.name not in self._registered and not any(map(_decorates, function.decorator_list)):
+        data = next((name for name in names if name in words.DATA_NAMES), None)
+        said = function.name in self._registered or any(map(_decorates, function.decorator_list))
+        old = data == RAW_DATA and bool(contexts)
+        if not (said or old or (named and data and words.HANDLER_NAME.match(function.name))):
             return None
-        data = next((name for name in names if name in (RAW_DATA, "data", "event_data")), None)
         return Handler(data or next((name for name in names if name not in contexts), None), next(iter(contexts), None))
 
     def _spread(self) -> None:
@@ -98,7 +107,7 @@ def imports(module: ast.Module) -> frozenset[str]:
 
 
 def is_about_events(module: ast.Module, imported: frozenset[str]) -> bool:
-    """Whether keys such as `_client_id` mean metadata of events in this module, which has no handler."""
+    """Whether a module has to do with events, as far as it can be told without its handlers."""
     if any(map(words.EVENT_SYSTEMS.match, imported)):
         return True
     texts = (node.value for node in ast.walk(module) if isinstance(node, ast.Constant))

@@ -77,6 +77,11 @@ class Scope:
             scope = scope.parent
         return scope
 
+    def is_parameter(self, value: ast.expr, name: str) -> bool:
+        """Whether an expression is a parameter of that name."""
+        scope = self.find(name) if isinstance(value, ast.Name) and value.id == name else None
+        return scope is not None and name in scope.parameters
+
     def event_of(self, data: ast.expr, depth: int = _DEPTH) -> str:
         """What the stored event is called out of which data is read, as in `event["data"]`; empty if there is none."""
         container = data.func.value if isinstance(data, ast.Call) and isinstance(data.func, ast.Attribute) else data
@@ -145,16 +150,16 @@ class Scope:
         return next((kind for kind in (self.kind(value, depth - 1) for value in values) if kind), None)
 
     def _name_kind(self, name: str, depth: int) -> Kind | None:
-        scope = self.find(name)
-        if scope is None:
-            return _kind_by_name(name)
+        scope, by_name = self.find(name), _kind_by_name(name)
+        if scope is None or by_name is Kind.REF:
+            return by_name
         if scope.handler and name in scope.parameters:
             if name == scope.handler.data:
                 return Kind.DATA
             if name == scope.handler.context:
                 return Kind.CONTEXT
         values = [binding.value for binding in scope.bindings.get(name, ()) if not binding.element]
-        return scope._first_kind(values, depth) or _kind_by_name(name)  # noqa: SLF001 - a scope of the same module
+        return scope._first_kind(values, depth) or by_name  # noqa: SLF001 - a scope of the same module
 
     def _call_kind(self, call: ast.Call) -> Kind | None:
         name = last_name(call.func)

@@ -47,10 +47,11 @@ class Visitor(ast.NodeVisitor):
 
     def __init__(self, module: ast.Module) -> None:
         self.found: list[Found] = []
-        self._handlers = Handlers(module)
         imported = imports(module)
+        about_events = is_about_events(module, imported)
+        self._handlers = Handlers(module, about_events=about_events)
+        self._about_events = about_events or bool(self._handlers)
         self._has_signals = not imported.isdisjoint(words.QT)
-        self._about_events = bool(self._handlers) or is_about_events(module, imported)
         self._claimed: set[int] = set()  # dict displays that are reported as a whole
         self._scope = Scope(module, None, None)
         self.visit(module)
@@ -67,7 +68,7 @@ class Visitor(ast.NodeVisitor):
 
     def _function(self, node: Function) -> None:
         handler = self._handlers.get(node)
-        if handler and handler.data == RAW_DATA:
+        if handler and handler.data == RAW_DATA and node in self._handlers.declared:
             argument = next(argument for argument in parameters(node) if argument.arg == RAW_DATA)
             self._report(argument, RAW_DATA_RULE, f"handler `{node.name}` takes `raw_data`", f"def {node.name}(data)")
         for outside in (*node.decorator_list, node.args):
@@ -153,7 +154,7 @@ class Visitor(ast.NodeVisitor):
         if words.EMBEDDED in keys and kind is not Kind.OTHER:
             what = f"{action} `{words.EMBEDDED}` in `{name}`"
             self._report(node, EMBEDDED_CONTEXT, what, f"{self._context(receiver)}: data holds no context")
-        elif metadata and kind in IS_CONTEXT:
+        elif metadata and kind in (*IS_CONTEXT, Kind.REF):  # a ref that the same name resolves somewhere
             self._of_context(node, name, metadata, action)
         elif metadata and kind is not Kind.OTHER:
             what = f"{action} {_quoted(metadata)} in `{name}`"
@@ -161,7 +162,7 @@ class Visitor(ast.NodeVisitor):
         elif words.SESSION_ID in keys and kind is Kind.DATA:
             what, field = f"{action} `session_id` in `{name}`", f"{self._context(receiver)}.session_id"
             self._report(node, OUTSIDE_SESSION, what, _SESSION if action is WRITES else field)
-        elif action is READS and isinstance(receiver, ast.Name) and receiver.id == RAW_DATA and kind is Kind.DATA:
+        elif action is READS and self._about_events and self._scope.is_parameter(receiver, RAW_DATA):
             self._report(node, RAW_DATA_RULE, "reads from `raw_data`", "data[...], of a handler's parameter `data`")
 
     def _context(self, data: ast.expr) -> str:
@@ -283,7 +284,7 @@ class Visitor(ast.NodeVisitor):
 
     def _embeds(self, node: _Node, value: ast.expr) -> None:
         """Something is put under `_ksi_context`."""
-        if self._scope.kind(value) is not Kind.REF and not (isinstance(value, ast.Constant) and value.value is None):
+        if self._scope.kind(value) is not Kind.REF and not isinstance(value, ast.Constant):
             self._claimed.update(id(display) for display in self._scope.literals(value))
             self._report(node, BUILT_CONTEXT, f"puts a context under `{words.EMBEDDED}`", _FIELDS_BY_NAME)
 

@@ -50,6 +50,8 @@ REF_GETTERS = frozenset({"generate_ref", "put", "store_event_with_context"})
 
 EMITTER = re.compile(r"(?:^|_)(?:emit|emitter|emit_event|emit_first|emit_event_first|emit_threadsafe)$")
 HANDLER_DECORATOR = re.compile(r"(?:(?:^|_)event_handler|^EventHandler)$")
+HANDLER_NAME = re.compile(r"_*(?:handle|on)_|\w*_handler$|handler?$")
+DATA_NAMES = ("raw_data", "data", "event_data")
 REGISTRATION = frozenset({"add_handler", "handler", "handles", "on", "register", "register_handler", "subscribe"})
 """Calls that register a handler if they name an event."""
 
