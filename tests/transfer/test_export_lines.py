@@ -149,7 +149,8 @@ def test_a_filtered_export_has_what_a_query_finds(stores, tmp_path):
     for number in range(300):
         session = {"id": f"s{number % 7}"}
         with store.span(f"a:{number % 3}", data={"n": number}, agent_id=f"agent{number % 5}", session=session):
-            store.put("b", data={"n": number, "text": "t" * (number * 40)}, error_type="E" if number % 11 == 0 else None)
+            failed = "E" if number % 11 == 0 else None
+            store.put("b", data={"n": number, "text": "t" * (number * 40)}, error_type=failed)
     store.annotate(store.query(event_name="b", limit=1, errors=False)[0].ref, error=True)
     store.flush()
     middle = store.query()[301]
