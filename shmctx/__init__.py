@@ -4,7 +4,7 @@ One process opens a store (and drains it to SQLite), others attach; a put return
 the machine turns back into the context by reading shared memory.
 """
 
-from shmctx.api import attach, from_env, open, unlink  # noqa: A004  (public names, always written shmctx.open)
+from shmctx.api import attach, current_store, from_env, open, unlink  # noqa: A004  (always written shmctx.open)
 from shmctx.context import Context
 from shmctx.errors import (
     ColdError,
@@ -27,7 +27,7 @@ from shmctx.errors import (
 )
 from shmctx.event import Event
 from shmctx.follow import Follower
-from shmctx.propagation import bound, carry, current, propagating
+from shmctx.propagation import bound, carry, current, propagating, task
 from shmctx.settings import Retention, Settings
 from shmctx.store import Store
 
@@ -59,9 +59,11 @@ __all__ = [
     "bound",
     "carry",
     "current",
+    "current_store",
     "from_env",
     "open",
     "propagating",
+    "task",
     "unlink",
 ]
 

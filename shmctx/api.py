@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from shmctx import attachment as attachments
+from shmctx.context import sources
+from shmctx.errors import ContextRequired, StoreClosed
 from shmctx.hot import segment as segments
+from shmctx.propagation import current
 from shmctx.settings import DEFAULT_RING_SIZE, Settings, default_database
 from shmctx.store import Store
 
@@ -63,6 +66,20 @@ def from_env(
         store.close()
         raise
     return store
+
+
+def current_store() -> Store:
+    """The open store that the current context belongs to: for code that is given no store, such as a pooled task.
+
+    Raises ContextRequired where no context is current, StoreClosed where its store is not open in this process.
+    """
+    context = current()
+    if context is None:
+        raise ContextRequired("No context is current, so there is no store of it.")
+    for store in sources(context.store_id):
+        if isinstance(store, Store):
+            return store
+    raise StoreClosed(f"The store of {context.ref} is not open in this process.")
 
 
 def unlink(name: str) -> None:

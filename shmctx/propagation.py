@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from shmctx.carrying import carried
 from shmctx.context import (
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Scope:
@@ -213,11 +215,24 @@ def carry(function: F) -> F:
 
 
 def propagating(executor: "Executor") -> "Executor":
-    """The same executor of threads, with every submitted function run in the context current at its submission.
+    """The same executor, with every submitted function run in the context current at its submission.
 
-    `with shmctx.propagating(ThreadPoolExecutor()) as pool:`. Raises TypeError for one of processes: give those a ref,
-    and let them be `bound` to its context.
+    `with shmctx.propagating(ThreadPoolExecutor()) as pool:`, or a ProcessPoolExecutor: there the ref travels with each
+    task (see `task`), and a worker attaches once.
     """
     from shmctx.executors import ContextExecutor
 
     return ContextExecutor(executor)
+
+
+def task(function: Callable[P, T]) -> Callable[P, T]:
+    """The function, to be run in the context that is current now, in another process: what it gives pickles.
+
+    For what takes a function across: `multiprocessing.Process(target=shmctx.task(work))`, `Pool.map`, queues of jobs.
+    The process attaches to the store when it first needs to, once; `shmctx.current_store()` is that store.
+
+    Raises StoreClosed where the current context's store is not open here.
+    """
+    from shmctx.executors import Task
+
+    return Task(function)

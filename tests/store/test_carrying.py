@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 import sys
 import threading
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -119,11 +119,6 @@ def test_a_task_that_fails_fails_its_future_and_leaves_no_context(stores):
         with pytest.raises(ZeroDivisionError):
             failing.result(LIMIT)
         assert pool.submit(shmctx.current).result(LIMIT) is None
-
-
-def test_an_executor_of_processes_is_refused_with_the_way_that_works():
-    with ProcessPoolExecutor(1) as pool, pytest.raises(TypeError, match="give other processes its ref"):
-        shmctx.propagating(pool)
 
 
 def test_a_new_thread_inherits_only_where_the_interpreter_says_so(stores):
