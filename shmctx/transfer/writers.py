@@ -47,7 +47,7 @@ Write = Callable[[Embedded], object]
 
 def form_of(target: Path) -> str:
     """The form that a file's name asks for. Raises InvalidField."""
-    suffixes = [suffix for suffix in target.suffixes if suffix not in (".gz", ".zst")]
+    suffixes = [suffix for suffix in map(str.lower, target.suffixes) if suffix not in (".gz", ".zst")]
     form = _SUFFIXES.get(suffixes[-1] if suffixes else "")
     if form is None:
         raise InvalidField(f"{target} does not say by its ending in which form to write.", hint="Add --format.")
