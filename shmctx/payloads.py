@@ -25,14 +25,10 @@ class Accompanied(NamedTuple):
     """
 
     data: Mapping[str, Any]
-    stored: Collection[bytes]
-    known: Collection[bytes] = ()
-    """Hashes of more of them, which the database has because of another event."""
-
-    @property
-    def hashes(self) -> tuple[bytes, ...]:
-        """The hashes of all, each once."""
-        return tuple(dict.fromkeys([*map(digest, self.stored), *self.known]))
+    hashes: tuple[bytes, ...]
+    """Of all of them, each once."""
+    new: Mapping[bytes, bytes]
+    """By hash, those that the database does not have because of another event."""
 
 
 def split(

@@ -169,8 +169,8 @@ class Writing(ABC):
 
     def _pack_accompanied(self, given: payloads.Accompanied) -> tuple[bytes, tuple[bytes, ...]]:
         encoded = encode_data(given.data)
-        for stored in given.stored:
-            self._keep(payloads.digest(stored), stored)
+        for digest, stored in given.new.items():
+            self._keep(digest, stored)
         return encoded, given.hashes
 
     def _keep(self, digest: bytes, field: bytes) -> None:

@@ -25,9 +25,16 @@ async def within(seconds: float | None, awaitable: Awaitable[T], what: str) -> T
         late = not task.done()
         task.cancel()
     if late:
+        task.add_done_callback(_heard)
         await asyncio.wait({task}, timeout=UNWIND)
         raise EventTimeout(f"{what} took longer than {seconds:g} s.")
     return task.result()
+
+
+def _heard(task: "asyncio.Future[Any]") -> None:
+    """What it raises after it was given up is of no interest, and asyncio is not to complain that nobody looked."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def in_thread(function: Callable[[], T]) -> T:

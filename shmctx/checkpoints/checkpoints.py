@@ -117,7 +117,7 @@ class Checkpoints(AbstractAsyncContextManager["Checkpoints"]):
             captured = await taking.capture(one for one in self._participants if one.name not in self._held)
             took = round((time.perf_counter() - started) * 1e3, 3)
             base = self._draft(self._newest, reason, position, took)
-            draft = taking.drawn_up(base, captured, stored.piece_size(self._store.finder()))
+            draft = await asyncio.to_thread(taking.drawn_up, base, captured, stored.piece_size(self._store.finder()))
             checkpoint = await _to_its_end(self._put(draft))
         await self._tell(checkpoint.ref, TAKEN, captured.failures)
         return checkpoint
@@ -223,7 +223,7 @@ class Checkpoints(AbstractAsyncContextManager["Checkpoints"]):
             wanted = await self._named(ref)
             await aio.pin(wanted.ref, durable=False)  # its states are about to be referred to
             base = self._draft(wanted, "restored", wanted.position, 0.0)
-            again = await self._put(Draft(base, []))
+            again = await self._put(Draft(base))
             if wanted.ref not in again.kept:
                 await aio.unpin(wanted.ref, durable=False)
         if choice is not None and self._newest is not None:

@@ -13,9 +13,9 @@ from shmctx.cold.questions import Steps
 from shmctx.context import Context
 from shmctx.errors import CheckpointDamaged, ContextNotFound, InvalidField
 from shmctx.event import decode_data
+from shmctx.events.results import logger
 from shmctx.finder import Finder
 from shmctx.hot._core import GRANULE
-from shmctx.payloads import digest
 
 TAKEN = "checkpoint:taken"
 CHOSEN = "checkpoint:chosen"
@@ -109,16 +109,6 @@ def piece_size(finder: Finder) -> int:
     return min(_PIECE, capacity * GRANULE // _FEWER)
 
 
-def cut(encoded: bytes, size: int) -> list[bytes]:
-    """A state's pieces."""
-    return [encoded[start : start + size] for start in range(0, len(encoded), size)]
-
-
-def hashes(pieces: list[bytes]) -> tuple[str, ...]:
-    """The names of pieces."""
-    return tuple(digest(piece).hex() for piece in pieces)
-
-
 def state_of(finder: Finder, checkpoint: Checkpoint, participant: str) -> Steps[Any]:
     """What a participant captured. Raises CheckpointDamaged, ColdError."""
     state = checkpoint.states.get(participant)
@@ -143,20 +133,34 @@ def state_of(finder: Finder, checkpoint: Checkpoint, participant: str) -> Steps[
 
 
 def newest(finder: Finder, store_id: int, application: str) -> Steps[Checkpoint | None]:
-    """The newest checkpoint of an application that can be read."""
-    found = yield from listed(finder, store_id, application, _CANDIDATES)
-    return found[0] if found else None
+    """The newest checkpoint of an application that can be read; None if it has none.
+
+    Raises CheckpointDamaged where there are some, and none of the newest can be read.
+    """
+    contexts = yield from _contexts(finder, store_id, application, _CANDIDATES)
+    for context in contexts:
+        event = (yield from finder.data.events([context]))[0]
+        checkpoint = checkpoint_from(context, event.data)
+        if checkpoint is not None:
+            return checkpoint
+        logger.warning("The checkpoint %s of %s cannot be read", context.ref, application)
+    if contexts:
+        raise CheckpointDamaged(f"None of the newest {len(contexts)} checkpoints of {application!r} can be read.")
+    return None
 
 
 def listed(finder: Finder, store_id: int, application: str | None, limit: int | None) -> Steps[list[Checkpoint]]:
     """Checkpoints of one application, or of all, newest first; `limit`: so many of their events."""
-    wanted: filters.Filters = {"event_name": TAKEN, "newest_first": True, "limit": limit}
-    if application is not None:
-        wanted["correlation_id"] = correlation_of(application)
-    contexts = yield from filters.query(finder, store_id, wanted)
+    contexts = yield from _contexts(finder, store_id, application, limit)
     events = yield from finder.data.events(contexts)
     found = (checkpoint_from(event.context, event.data) for event in events)
     return [checkpoint for checkpoint in found if checkpoint is not None]
+
+
+def _contexts(finder: Finder, store_id: int, application: str | None, limit: int | None) -> Steps[list[Context]]:
+    correlation = None if application is None else correlation_of(application)
+    wanted: filters.Filters = {"correlation_id": correlation, "event_name": TAKEN, "newest_first": True, "limit": limit}
+    return (yield from filters.query(finder, store_id, wanted))
 
 
 def named(finder: Finder, ref: str) -> Steps[Checkpoint]:

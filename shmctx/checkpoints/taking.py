@@ -7,9 +7,9 @@ from typing import NamedTuple
 import msgspec
 
 from shmctx.checkpoints.participants import Participant
-from shmctx.checkpoints.stored import Checkpoint, Failed, State, cut, hashes
+from shmctx.checkpoints.stored import Checkpoint, Failed, State
 from shmctx.events.results import message_of
-from shmctx.payloads import Accompanied
+from shmctx.payloads import Accompanied, digest
 
 Failures = dict[str, Exception]
 """By the participant's name."""
@@ -43,26 +43,30 @@ def told(failures: Mapping[str, BaseException]) -> dict[str, Failed]:
     return {name: Failed(type(error).__name__, message_of(error)) for name, error in failures.items()}
 
 
-class Draft(NamedTuple):
+class Draft(msgspec.Struct, frozen=True):
     """A checkpoint that is not stored yet, and the pieces of what was captured for it."""
 
     checkpoint: Checkpoint
-    pieces: list[bytes]
+    pieces: dict[bytes, bytes] = {}
+    """By hash."""
 
     @property
     def data(self) -> Accompanied:
-        """What is to be put: data, pieces, and the hashes of those that are stored already."""
-        every = (piece for state in self.checkpoint.states.values() for piece in state.pieces)
-        return Accompanied(self.checkpoint.data, self.pieces, list(map(bytes.fromhex, every)))
+        """What is to be put."""
+        every = (bytes.fromhex(piece) for state in self.checkpoint.states.values() for piece in state.pieces)
+        return Accompanied(self.checkpoint.data, tuple(dict.fromkeys(every)), self.pieces)
 
 
 def drawn_up(base: Checkpoint, captured: Captured, piece_size: int) -> Draft:
     """`base` with what was captured over the states that it has: these go on until somebody captures newer ones."""
-    states, pieces = dict(base.states), []
+    states = dict(base.states)
+    pieces: dict[bytes, bytes] = {}
     for name, (stage, encoded) in captured.states.items():
-        parts = cut(encoded, piece_size)
-        pieces += parts
-        states[name] = State(stage=stage, size=len(encoded), position=base.position, pieces=hashes(parts))
+        parts = [encoded[start : start + piece_size] for start in range(0, len(encoded), piece_size)]
+        hashes = list(map(digest, parts))
+        pieces |= zip(hashes, parts, strict=True)
+        named = tuple(found.hex() for found in hashes)
+        states[name] = State(stage=stage, size=len(encoded), position=base.position, pieces=named)
     errors = {**base.errors, **told(captured.failures)}
     return Draft(msgspec.structs.replace(base, states=states, errors=errors), pieces)
 

@@ -208,6 +208,34 @@ def test_a_checkpoint_whose_event_says_nothing_is_passed_over(application, store
     assert (app.states, report.checkpoint.ref) == ({"n": 1}, made.ref)
 
 
+def test_a_checkpoint_whose_line_in_the_log_is_damaged_is_passed_over(application, stores, store):
+    app = application(n=0)
+    takes(app, 1, 2)
+    store.close()
+    shmctx.unlink(stores.name)
+    log = stores.database.with_suffix(".events") / "current.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join([*lines[:-1], lines[-1].replace(b'"states"', b"#states#")]))
+
+    app = application(stores.open(rehydrate=False), n=0)
+    run(app.checkpoints.restore())
+    assert app.states == {"n": 1}
+
+
+def test_an_application_whose_checkpoints_are_all_unreadable_does_not_begin_anew(application, store):
+    """It would soon have released all of them."""
+    for _ in range(3):
+        store.put("checkpoint:taken", data={"states": "lost"}, correlation_id=correlation_of("shop"))
+
+    async def live():
+        async with application(n=1).checkpoints:
+            raise AssertionError
+
+    with pytest.raises(CheckpointDamaged, match="None of the newest 3"):
+        run(live())
+    assert len(store.query(event_name="checkpoint:*")) == 3
+
+
 @pytest.mark.parametrize("damage", ["DELETE FROM payload WHERE id = 1", "UPDATE payload SET data = x'00' WHERE id = 1"])
 def test_a_damaged_state_harms_no_other(stores, application, store, damage):
     app = application(store, bad="x" * 5000, good="y" * 5000)
