@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "store")]
+sys.path[:0] = [str(HERE), str(HERE / "ksi_like"), str(HERE.parent / "store")]
 
 from old_side import OldLog  # noqa: E402
 from stores import stores  # noqa: E402, F401

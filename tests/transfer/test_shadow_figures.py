@@ -109,7 +109,7 @@ def test_the_environment_says_the_mode(monkeypatch):
     assert configured() == Shadowing(mode="off")
     for mode in ("off", "shadow", "primary"):
         monkeypatch.setenv("SHMCTX_SHADOW", mode)
-        assert configured().mode == mode
+        assert configured(pause=1.0) == Shadowing(mode=mode, pause=1.0)
     monkeypatch.setenv("SHMCTX_SHADOW", "shadwo")
     with pytest.raises(shmctx.InvalidField, match=r"'shadwo'.*off, shadow, primary"):
         configured()

@@ -4,7 +4,7 @@ import asyncio
 
 import headers_of_segments as headers
 import pytest
-from old_side import DictManager
+from ksi_daemon.core.context_manager import ContextManager as DictManager
 
 import shmctx
 from shmctx.integrations.ksi import ContextManager

@@ -5,9 +5,9 @@
 what is there, or is asked first. docs/migrating.md walks through adopting and going back.
 """
 
-from shmctx.transfer.shadow.guard import Mode, Shadowing
+from shmctx.transfer.shadow.guard import Mode, Shadowing, configured
 from shmctx.transfer.shadow.log import ShadowLog
 from shmctx.transfer.shadow.manager import ShadowContextManager
 from shmctx.transfer.shadow.report import Report
 
-__all__ = ["Mode", "Report", "ShadowContextManager", "ShadowLog", "Shadowing"]
+__all__ = ["Mode", "Report", "ShadowContextManager", "ShadowLog", "Shadowing", "configured"]

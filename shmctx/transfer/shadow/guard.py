@@ -2,7 +2,7 @@
 
 import time
 from types import TracebackType
-from typing import Literal, Self, cast, get_args
+from typing import Any, Literal, Self, get_args
 
 import msgspec
 
@@ -65,12 +65,13 @@ class Shadowing(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def configured() -> Shadowing:
-    """What SHMCTX_SHADOW says: off, shadow or primary; off without it. Raises InvalidField."""
+def configured(**settings: Any) -> Shadowing:
+    """The mode that SHMCTX_SHADOW says (off, shadow or primary; off without it), and these settings. Raises
+    InvalidField."""
     mode = environment().shadow or "off"
     if mode not in get_args(Mode):
         raise InvalidField(f"SHMCTX_SHADOW is {mode!r}.", hint=f"It is one of {', '.join(get_args(Mode))}.")
-    return Shadowing(mode=cast(Mode, mode))
+    return Shadowing(**{"mode": mode, **settings})
 
 
 def lost(error: Exception | None) -> bool:
