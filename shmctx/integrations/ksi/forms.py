@@ -95,11 +95,12 @@ def put(store: Store, event: Mapping[str, Any], context: Wire) -> None:
     root = _identity(get("_root_event_id"), store_id)
     depth, agent, client = _depth(get("_event_depth")), _text(get("_agent_id")), _text(get("_client_id"))
     session, session_id = _session(get("_session"), store)
+    # KSI does not tell the root of a root, so one that was told is kept apart.
     placed = (
-        True, get("_ref") == f"ctx_{event_id}", time_ns / 1_000_000_000 == seconds, correlation is not None,
+        True, get("_ref") == f"ctx_{event_id}", time_ns > 0 and time_ns / 1e9 == seconds, correlation is not None,
         parent is not None, root is not None and (parent is not None or root != event_id), depth is not None,
         agent is not None, client is not None, session is not None,
-    )  # fmt: skip  (of a root KSI does not tell the root, so one that was told is kept apart)
+    )  # fmt: skip
     name, beside = _beside(event, seconds)
     more = None
     if beside or placed.count(True) < len(context):
