@@ -23,6 +23,14 @@ def checked(row: Row, line: bytes = b"") -> Row:
     return (*row, checksum(row, line))
 
 
+def proven(row: Row, known: object, line: bytes = b"") -> bool:
+    """Whether row and line are what this checksum is of; a row of a damaged database may hold anything."""
+    try:
+        return known == checksum(row, line)
+    except (ValueError, TypeError, OverflowError):
+        return False
+
+
 def context_row(stored: Row) -> Row:
     """What the checksum is of, from all columns that contexts have: without the optional ones if they are empty."""
     return stored if any(value is not None for value in stored[PLAIN_COLUMNS:]) else stored[:PLAIN_COLUMNS]

@@ -49,11 +49,11 @@ def verify(
         if path is None:
             raise ValueError("Name a database or a segment.")
         opened = stack.enter_context(contextlib.closing(Database(path.absolute())))
-        store = opened.store()
-        directory = log or directory_of(opened.path, store.log_directory)
-        report = Report(database=str(opened.path), log=str(directory), name=name or "")
+        report = Report(database=str(opened.path), name=name or "")
         check_structure(opened, book)
         with _damage_noted(opened, book):
+            directory = log or directory_of(opened.path, opened.store().log_directory)
+            report.log = str(directory)
             lines = LogLines(directory, book)
             check_files(opened, lines.reader, book)
             referring = check_contexts(opened, lines, book, progress or _silent)

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from shmctx.cold.checksums import checksum, context_row
+from shmctx.cold.checksums import context_row, proven
 from shmctx.cold.rows import SPAN, Row, log_place
 from shmctx.context import EVENT_PREFIX
 from shmctx.payloads import named, refers
@@ -83,7 +83,9 @@ class _Examination:
         self._whole()
         for row in self._stretch.rows:
             self._context(row)
-        there = {row[_POSITION] for row in self._stretch.rows}
+        for row in self._stretch.odd:
+            self._book.problem("changed", self._ref(row[_POSITION]), "Its row holds what it cannot hold.")
+        there = {row[_POSITION] for row in (*self._stretch.rows, *self._stretch.odd)}
         for position in self._stretch.uses.keys() - there:
             self._book.problem(
                 "payload_use_unneeded", self._ref(position), "Uses a large field, but there is no such context."
@@ -94,17 +96,18 @@ class _Examination:
 
     def _whole(self) -> None:
         """How many there are, between which times, and none that was not drained yet."""
-        rows, span, first = self._stretch.rows, self._stretch.span, self._stretch.first
+        rows, span, first = [*self._stretch.rows, *self._stretch.odd], self._stretch.span, self._stretch.first
         where = f"positions {first} to {first + SPAN - 1}"
         low, high, expected = span or (_MAX_NS, 0, 0)
         if len(rows) != expected:
             kind = "rows_missing" if len(rows) < expected else "rows_unexpected"
             self._book.problem(kind, where, f"There are {len(rows)} contexts; {expected} were stored and not removed.")
-        elif rows and not low <= min(row[_TIME] for row in rows) <= max(row[_TIME] for row in rows) <= high:
+        elif not all(low <= row[_TIME] <= high for row in self._stretch.rows):
             self._book.problem("span", where, "Contexts have times outside of those that the table `span` gives.")
-        if rows and rows[-1][_POSITION] >= self._stretch.store.position:
+        last = max((row[_POSITION] for row in rows), default=-1)
+        if last >= self._stretch.store.position:
             detail = f"It is behind the drain position, {self._stretch.store.position}."
-            self._book.problem("rows_unexpected", self._ref(rows[-1][_POSITION]), detail)
+            self._book.problem("rows_unexpected", self._ref(last), detail)
 
     def _context(self, row: Row) -> None:
         ref, place = self._ref(row[_POSITION]), row[_PLACE]
@@ -136,7 +139,7 @@ class _Examination:
         known = row[_CHECKSUM]
         if known is None:
             self._book.note("unchecked", ref, "Stored before rows had checksums.")
-        elif known == checksum(context_row(row[:_CHECKSUM]), line):
+        elif proven(context_row(row[:_CHECKSUM]), known, line):
             return
         decoded = _decoded(line) if line else None
         if line and decoded is None:

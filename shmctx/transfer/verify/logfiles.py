@@ -105,7 +105,7 @@ def check_files(database: Database, log: LogReader, book: Notebook) -> None:
     """Which files there are, whose they are, whether they end where they should, and their seek tables."""
     with database.snapshot():
         store = database.store()
-        needed = database.ask("SELECT number, kept FROM log_segment")
+        needed = database.numbers("SELECT number, kept FROM log_segment")
     segments = log.segments()
     there = {segment.number for segment in segments}
     book.counts["log_segments"] = len(there)
@@ -140,9 +140,12 @@ def _check_end(store: Store, segment: files.Segment, size: int, book: Notebook) 
 
 def check_tallies(database: Database, log: LogLines, referring: Counter[int], book: Notebook) -> None:
     """Whether each segment has as many lines as the database counts, and as many contexts refer to it (`referring`)."""
-    for number, lines, kept, blanked in database.ask(
-        "SELECT number, lines, kept, blanked FROM log_segment ORDER BY number"
-    ):
+    counted = database.numbers("SELECT number, lines, kept, blanked FROM log_segment ORDER BY number")
+    for number in referring.keys() - {row[0] for row in counted}:
+        rows, expected = _referring(database, number)
+        if rows != expected:
+            book.problem("rows_unexpected", _named(number), f"{rows} contexts refer to its lines; it is not known.")
+    for number, lines, kept, blanked in counted:
         book.counts["lines"] += log.lines[number]
         where = _named(number)
         met, written = log.lines[number], lines
@@ -166,7 +169,7 @@ def _recounted(database: Database, log: LogLines, number: int) -> tuple[int, int
     """(lines there, lines written), as of one moment: while the log is written, what was met before is fewer."""
     with database.snapshot():
         store = database.store()
-        written = database.ask("SELECT lines FROM log_segment WHERE number = ?", (number,))
+        written = database.numbers("SELECT lines FROM log_segment WHERE number = ?", (number,))
     end = (store.log_size or 0) if number == store.log_number else 1 << 32
     found, offset = 0, 0
     while True:
@@ -184,9 +187,7 @@ def _recounted(database: Database, log: LogLines, number: int) -> tuple[int, int
 def _referring(database: Database, number: int) -> tuple[int, int]:
     """(contexts that refer to a segment, how many should), as of one moment."""
     with database.snapshot():
-        found = database.ask("SELECT first, last, kept FROM log_segment WHERE number = ?", (number,))
-        if not found:  # removed meanwhile
-            return 0, 0
-        first, last, kept = found[0]
-        sql = "SELECT count(*) FROM record WHERE position BETWEEN ? AND ? AND log_place BETWEEN ? AND ?"
-        return database.ask(sql, (first, last, number << 32, number << 32 | 0xFFFFFFFF))[0][0], kept
+        found = database.numbers("SELECT kept FROM log_segment WHERE number = ?", (number,))
+        places = number << 32, number << 32 | 0xFFFFFFFF
+        rows = database.numbers("SELECT count(*) FROM record WHERE log_place BETWEEN ? AND ?", places)
+    return rows[0][0], found[0][0] if found else 0

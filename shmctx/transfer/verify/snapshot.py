@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from shmctx.cold import schema
 from shmctx.cold.connection import Connection, connect
 from shmctx.cold.questions import CHUNK
@@ -15,6 +17,9 @@ from shmctx.cold.sqlite import translated
 from shmctx.errors import ColdMismatch
 from shmctx.forks import fork_gate
 
+_NUMBERS = {int}
+_OPTIONAL = {int, type(None)}
+_IDENTITIES = {int, str, type(None)}
 PAGE = 2048
 """Rows of one statement, where nothing else limits them."""
 
@@ -24,12 +29,11 @@ class Store(NamedTuple):
 
     store_id: int
     generation: int
-    capacity: int
     position: int
+    annotations: int
     log_directory: str | None
     log_number: int | None
     log_size: int | None
-    annotations: int
 
     @property
     def log_end(self) -> int:
@@ -44,6 +48,8 @@ class Stretch(NamedTuple):
     store: Store
     rows: list[Row]
     """Every column of `record`, the checksum last."""
+    odd: list[Row]
+    """Rows that cannot be, such as one with text for a number: the database is damaged."""
     span: Row | None
     """(min_ns, max_ns, contexts)."""
     texts: dict[int, str]
@@ -63,17 +69,21 @@ class Database:
         with translated(str(path)):
             self._db = connect(path, Connection, readonly=True)
             try:
-                for pragma in READER_PRAGMAS:
-                    self._db.execute(pragma)
-                version = schema.check_version(self._db, str(path))
-                known = version and self._db.execute("SELECT count(*) FROM store").fetchone()[0]
-            except BaseException:
+                self._prepare()
+            except BaseException as error:
                 self._db.close()
+                if isinstance(error, UnicodeDecodeError):
+                    raise sqlite3.DatabaseError("database disk image is malformed") from None
                 raise
-        if version != schema.VERSION or not known:
-            self._db.close()
+
+    def _prepare(self) -> None:
+        for pragma in READER_PRAGMAS:
+            self._db.execute(pragma)
+        self._db.text_factory = _text
+        version = schema.check_version(self._db, str(self.path))
+        if version != schema.VERSION or not self.ask("SELECT 1 FROM store"):
             raise ColdMismatch(
-                f"{path} has schema version {version}, and {schema.VERSION} is what can be verified.",
+                f"{self.path} has schema version {version}, and {schema.VERSION} is what can be verified.",
                 hint="Whatever leads brings it up to date: start its daemon once, or run `shmctx prune` on it.",
             )
 
@@ -94,8 +104,18 @@ class Database:
 
     def ask(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """All rows of a SELECT."""
-        with fork_gate:
-            return self._db.execute(sql, values).fetchall()
+        try:
+            with fork_gate:
+                return self._db.execute(sql, values).fetchall()
+        except UnicodeDecodeError as error:  # SQLite's message repeats damaged bytes
+            raise sqlite3.DatabaseError(f"the database is damaged: {error}") from None
+
+    def numbers(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """All rows of a SELECT of numbers that are never null. Raises sqlite3.DatabaseError where one is none."""
+        rows = self.ask(sql, values)
+        if any(type(value) is not int for row in rows for value in row):
+            raise sqlite3.DatabaseError(f"no number where one should be: {sql}")
+        return rows
 
     def pages(self, sql: str, size: int = PAGE) -> Iterator[list[Row]]:
         """Rows of a SELECT by pages, in the order of their first column, which `sql` compares with `?` and limits to
@@ -106,9 +126,12 @@ class Database:
             after = rows[-1][0]
 
     def store(self) -> Store:
-        """The table `store`."""
-        columns = "store_id, generation, capacity, position, log_directory, log_number, log_size, annotations"
-        return Store(*self.ask(f"SELECT {columns} FROM store")[0])
+        """The table `store`. Raises sqlite3.DatabaseError where it holds something else."""
+        columns = "store_id, generation, position, annotations, log_directory, log_number, log_size"
+        try:
+            return msgspec.convert(self.ask(f"SELECT {columns} FROM store")[0], Store)
+        except (IndexError, msgspec.ValidationError) as error:
+            raise sqlite3.DatabaseError(f"the table store is damaged: {error}") from None
 
     def next_stretch(self, start: int) -> int | None:
         """The first position of the next stretch, from `start` on, of which there is anything."""
@@ -126,15 +149,17 @@ class Database:
         ends = first, first + SPAN - 1
         with self.snapshot():
             store = self.store()
-            rows = self.ask(
+            found = self.ask(
                 f"SELECT {RECORD_COLUMNS}, checksum FROM record WHERE position BETWEEN ? AND ? ORDER BY position", ends
             )
-            span = self.ask("SELECT min_ns, max_ns, contexts FROM span WHERE first = ?", (first,))
+            rows = [row for row in found if _can_be(row)]
+            span = self.numbers("SELECT min_ns, max_ns, contexts FROM span WHERE first = ?", (first,))
             texts = {row[index] for row in rows for index in (2, 8, 9)} - {None}
             return Stretch(
                 first,
                 store,
                 rows,
+                [row for row in found if not _can_be(row)],
                 span[0] if span else None,
                 dict(self._among("SELECT id, value FROM text WHERE id", texts)),
                 {row[0] for row in self._among("SELECT position FROM session WHERE position", _column(rows, 10))},
@@ -158,7 +183,7 @@ class Database:
             "WHERE u.position BETWEEN ? AND ?"
         )
         for position, digest in self.ask(sql, ends):
-            uses.setdefault(position, []).append(digest)
+            uses.setdefault(position, []).append(digest if type(digest) is bytes else None)
         return uses
 
     def has_payload(self, digest: bytes) -> bool:
@@ -171,6 +196,16 @@ class Database:
         for start in range(0, len(ordered), CHUNK):
             chunk = ordered[start : start + CHUNK]
             yield from self.ask(f"{sql} IN ({','.join('?' * len(chunk))})", chunk)
+
+
+def _text(stored: bytes) -> str:
+    return stored.decode(errors="surrogateescape")  # what is no UTF-8 is found, and not an error that ends all
+
+
+def _can_be(row: Row) -> bool:
+    """Whether a row of `record` has numbers where there are to be numbers."""
+    optional = {*map(type, row[8:12]), type(row[-1])}
+    return {*map(type, row[:4])} == _NUMBERS and optional <= _OPTIONAL and {*map(type, row[4:8])} <= _IDENTITIES
 
 
 def _column(rows: list[Row], index: int) -> set[Any]:

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from shmctx.cold.checksums import checksum
+from shmctx.cold.checksums import proven
 from shmctx.cold.rows import Row, payload_from_column
 from shmctx.payloads import digest
 from shmctx.refs import make_ref
@@ -40,11 +40,11 @@ def check_tables(database: Database, book: Notebook) -> None:
         for row in rows:
             _payload(row, book)
     store_id = database.store().store_id
-    for (position,) in database.ask(
+    for (position,) in database.numbers(
         "SELECT position FROM kept WHERE position NOT IN (SELECT position FROM record) LIMIT 100"
     ):
         book.problem("rows_missing", make_ref(store_id, position), "It is to be kept, and not there.")
-    for (position,) in database.ask("SELECT position FROM forgotten NATURAL JOIN record LIMIT 100"):
+    for (position,) in database.numbers("SELECT position FROM forgotten NATURAL JOIN record LIMIT 100"):
         book.problem("rows_unexpected", make_ref(store_id, position), "It was forgotten, and is there.")
     quarantined = book.counts["quarantined"] = database.ask("SELECT count(*) FROM quarantine")[0][0]
     if quarantined:
@@ -59,12 +59,12 @@ def _checksums(rows: list[Row], table: str, book: Notebook) -> None:
         where = f"{table[:-1]} at position {row[0]}"
         if row[-1] is None:
             book.note("unchecked", where, "Stored before rows had checksums.")
-        elif row[-1] != checksum(row[:-1]):
+        elif not proven(row[:-1], row[-1]):
             book.problem("changed", where, "Its row is not what was drained: the checksum is another one.")
 
 
 def _annotations(database: Database, book: Notebook) -> None:
-    there, expected = database.ask("SELECT count(*), (SELECT annotations FROM store) FROM annotation")[0]
+    there, expected = database.numbers("SELECT count(*), (SELECT annotations FROM store) FROM annotation")[0]
     if there != expected:
         kind = "rows_missing" if there < expected else "rows_unexpected"
         book.problem(kind, "table annotation", f"It has {there} rows; {expected} were stored and not removed.")
@@ -73,6 +73,9 @@ def _annotations(database: Database, book: Notebook) -> None:
 def _payload(row: Row, book: Notebook) -> None:
     which, known, data, used = row
     book.counts["payloads"] += 1
+    if type(known) is not bytes or type(data) is not bytes:
+        book.problem("payload_damaged", f"payload {which}", "Its row holds what it cannot hold.")
+        return
     if not data:  # promised to an event; gone again where the event was forgotten meanwhile
         if used:
             book.problem("payload_missing", f"payload {which}", f"The large field {known.hex()} has no data.")
