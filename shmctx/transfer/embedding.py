@@ -30,7 +30,7 @@ class Origin(msgspec.Struct, omit_defaults=True):
     context: dict[str, Any] = {}
     """Fields of the embedded context that a store gives back in another form: explicit nulls, times as text, ..."""
     absent: list[str] = []
-    """Fields that a store gives and the source did not have."""
+    """Fields that a store gives and the source did not have: of the context, and `timestamp`, `data`, `_ksi_context`."""
     line: dict[str, Any] = {}
     """Unknown fields beside `timestamp`, `event_name` and `data`."""
 
@@ -87,8 +87,11 @@ def _restored(event: Embedded, data: bytes) -> bytes:
     """The same where the source had more than a store keeps, or the data has something in the context's place."""
     origin = event.origin or Origin()
     context = {name: value for name, value in _from_json(event.context).items() if name not in origin.absent}
-    fields = {"timestamp": event.timestamp, "event_name": event.event_name}
-    return _json({**fields, "data": _from_json(data) | {EMBEDDED: context | origin.context}, **origin.line}) + b"\n"
+    inside = {EMBEDDED: context | origin.context}
+    if EMBEDDED in origin.absent:
+        inside = {}
+    fields = {"timestamp": event.timestamp, "event_name": event.event_name, "data": _from_json(data) | inside}
+    return _json({name: fields[name] for name in fields if name not in origin.absent} | origin.line) + b"\n"
 
 
 class RowEmbedder:
