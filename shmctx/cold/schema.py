@@ -196,7 +196,7 @@ MIGRATIONS: tuple[str, ...] = (
         first_line BLOB NOT NULL,
         end INTEGER NOT NULL,
         last_size INTEGER NOT NULL,
-        last_line BLOB NOT NULL,
+        last_crc INTEGER NOT NULL,
         bad_lines INTEGER NOT NULL,
         counts TEXT NOT NULL,
         UNIQUE (path, first_line)

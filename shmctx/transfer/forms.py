@@ -56,8 +56,10 @@ class SourceEvent(msgspec.Struct):
     line: int = 0
     end: int = 0
     """Bytes of the file's text up to behind this line: where reading goes on."""
-    stored: int = 0
-    """Bytes that it took."""
+    size: int = 0
+    """Bytes that the line has."""
+    crc: int = 0
+    """Its CRC-32, without the newline."""
 
     @property
     def place(self) -> str:
@@ -77,6 +79,11 @@ def event_of(text: bytes) -> SourceEvent:
         raise Unfit(f"no JSON: {error}") from None
     if type(root) is not dict:
         raise Unfit(f"a {_kind(root)}, no object")
+    return event_from(root)
+
+
+def event_from(root: dict[str, Any]) -> SourceEvent:
+    """The event of a line that was decoded; takes the dict, and its data, apart. Raises Unfit."""
     name = root.pop("event_name", None)
     if name is None:
         name = root.pop("event", None)

@@ -40,6 +40,8 @@ class Line(NamedTuple):
     """With its newline; of one that is no use the first bytes."""
     flaw: str = ""
     """Why it is no use."""
+    size: int = 0
+    """Bytes that it has, all of them."""
     whole: bool = True
     """False: the text ends before the line does; somebody may still be writing it."""
 
@@ -73,9 +75,10 @@ def begins(path: Path) -> bytes:
 
 
 def read(path: Path, start: int = 0) -> Iterator[Line]:
-    """The lines of a file that begin at or behind `start`, in bytes of uncompressed text. Raises SourceUnreadable.
+    """The lines of a file that end behind `start`, in bytes of uncompressed text. Raises SourceUnreadable.
 
-    A compressed file is read from its beginning. Where its damage begins, reading ends with a line that says so.
+    A compressed file is read from its beginning. Where its damage begins, reading ends with a line that says so, which
+    ends one byte behind the others.
     """
     with contextlib.ExitStack() as stack:
         with _translated(path):
@@ -113,7 +116,8 @@ def _lines(text: BinaryIO, end: int, start: int, path: Path) -> Iterator[Line]:
             if flaw and line[-1:] != b"\n":
                 size += _skip_line(text)
         except (EOFError, zlib.error, zstd.ZstdError, gzip.BadGzipFile) as error:
-            yield Line(number, end, b"", f"the compressed text cannot be read further: {error}", whole=False)
+            if end >= start:
+                yield Line(number, end + 1, b"", f"the compressed text cannot be read further: {error}", whole=False)
             return
         except OSError as error:
             raise _unreadable(path, error) from None
@@ -122,7 +126,7 @@ def _lines(text: BinaryIO, end: int, start: int, path: Path) -> Iterator[Line]:
         end += size
         if end > start:
             whole = line[-1:] == b"\n" or bool(flaw)
-            yield Line(number, end, line if not flaw else line[:KEPT], flaw, whole)
+            yield Line(number, end, line if not flaw else line[:KEPT], flaw, size, whole)
 
 
 def _skip_line(text: BinaryIO) -> int:

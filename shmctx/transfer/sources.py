@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
+from zlib import crc32
 
 import msgspec
 
@@ -35,8 +36,10 @@ class BadLine(msgspec.Struct):
     """Its first bytes."""
     end: int = 0
     """Bytes of the text up to behind it."""
-    stored: int = 0
-    """Bytes that it took."""
+    size: int = 0
+    """Bytes that the line has; 0: no line is meant, but the rest of a text that cannot be read."""
+    crc: int = 0
+    """Of its first bytes, without a newline."""
     whole: bool = True
     """False: the text ends within it."""
 
@@ -124,18 +127,21 @@ class Sources:
 def _parsed(path: Path, start: int) -> Iterator[SourceEvent | BadLine]:
     file = str(path)
     for line in lines.read(path, start):
-        text = line.text
-        size = len(text)
-        if not line.flaw:
+        number, end, text, reason, size, whole = line
+        if not reason:
             if text.isspace():
                 continue
             try:
                 event = event_of(text)
             except Unfit as error:
-                reason = str(error) if line.whole else f"the text ends within it: {error}"
-                yield BadLine(file, line.number, reason, text[: lines.KEPT], line.end, size, line.whole)
+                reason = str(error) if whole else f"the text ends within it: {error}"
+            else:
+                event.file, event.line, event.end, event.size, event.crc = file, number, end, size, crc_of(text)
+                yield event
                 continue
-            event.file, event.line, event.end, event.stored = file, line.number, line.end, size
-            yield event
-        else:
-            yield BadLine(file, line.number, line.flaw, text, line.end, size, line.whole)
+        yield BadLine(file, number, reason, text[: lines.KEPT], end, size, crc_of(text), whole)
+
+
+def crc_of(text: bytes) -> int:
+    """What SourceEvent and BadLine have of their line."""
+    return crc32(text.removesuffix(b"\n"))

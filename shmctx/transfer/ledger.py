@@ -1,0 +1,128 @@
+"""How far each source was read, and what was found in it: kept in the database, in the transactions of the rows."""
+
+import sqlite3
+from collections import Counter
+from typing import Self
+
+import msgspec
+
+from shmctx.transfer.forms import SourceEvent
+from shmctx.transfer.intake import Taken
+from shmctx.transfer.sources import BadLine
+
+EXAMPLES = 20
+"""Places that a report names of each kind."""
+_COLUMNS = "path, first_line, end, last_size, last_crc, bad_lines, counts"
+_SELECT = f"SELECT {_COLUMNS} FROM source"
+_UPSERT = f"""
+INSERT INTO source ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path, first_line) DO UPDATE SET
+end = excluded.end, last_size = excluded.last_size, last_crc = excluded.last_crc, bad_lines = excluded.bad_lines,
+counts = excluded.counts"""
+
+
+class Counts(msgspec.Struct):
+    """What was found in a source, and what became of it."""
+
+    lines: int = 0
+    """Lines, or rows, that were looked at."""
+    bytes: int = 0
+    forms: dict[str, int] = {}
+    """Events by their form, see transfer.forms."""
+    stored: int = 0
+    sessions: int = 0
+    large_fields: int = 0
+    duplicates: int = 0
+    reused: int = 0
+    """Events whose id another event has."""
+    bad: int = 0
+    unresolved: int = 0
+    """References that lead nowhere."""
+    without_time: int = 0
+    examples: dict[str, list[tuple[str, str]]] = {}
+    """(place, what) of some that were reused or bad."""
+
+    def see(self, event: SourceEvent) -> None:
+        """An event was read."""
+        self.lines += 1
+        self.bytes += event.size
+        self.forms[event.form] = self.forms.get(event.form, 0) + 1
+        self.unresolved += event.form == "lean" and event.context is None
+        self.without_time += event.time_ns is None
+
+    def take(self, taken: Taken) -> None:
+        """What became of events."""
+        self.stored += taken.stored
+        self.sessions += taken.sessions
+        self.large_fields += taken.large_fields
+        self.duplicates += taken.duplicates
+        self.reused += len(taken.reused)
+        self.bad += len(taken.refused)
+        self._tell("reused", taken.reused)
+        self._tell("bad", taken.refused)
+
+    def put_aside(self, bad: BadLine) -> None:
+        """A line is no event."""
+        self.lines += 1
+        self.bytes += bad.size
+        self.refuse(bad)
+
+    def refuse(self, bad: BadLine) -> None:
+        """What was read cannot be stored."""
+        self.bad += 1
+        self._tell("bad", [(bad.place, bad.reason)])
+
+    def _tell(self, kind: str, some: list[tuple[str, str]]) -> None:
+        if some:
+            told = self.examples.setdefault(kind, [])
+            told += some[: EXAMPLES - len(told)]
+
+    def add(self, other: "Counts") -> None:
+        """What another source had."""
+        for name in ("lines", "bytes", "stored", "sessions", "large_fields", "duplicates", "reused", "bad",
+                     "unresolved", "without_time"):  # fmt: skip
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.forms = dict(Counter(self.forms) + Counter(other.forms))
+        for kind, some in other.examples.items():
+            self._tell(kind, some)
+
+
+class Progress(msgspec.Struct):
+    """How far one source was read."""
+
+    path: str
+    first_line: bytes
+    """Its hash; of a database empty."""
+    end: int = 0
+    last_size: int = 0
+    last_crc: int = 0
+    counts: Counts = msgspec.field(default_factory=Counts)
+
+    def pass_over(self, found: SourceEvent | BadLine) -> None:
+        """Reading goes on behind this."""
+        if found.size:
+            self.last_size, self.last_crc = found.size, found.crc
+        else:
+            self.last_size += found.end - self.end
+        self.end = found.end
+
+    def copy(self) -> Self:
+        """As it is now."""
+        return msgspec.msgpack.decode(msgspec.msgpack.encode(self), type=type(self))
+
+
+def known(connection: sqlite3.Connection) -> tuple[dict[tuple[str, bytes], Progress], int]:
+    """What the database has of sources, and how many bytes of bad lines were told of."""
+    found: dict[tuple[str, bytes], Progress] = {}
+    told = 0
+    for path, first_line, end, last_size, last_crc, bad_lines, counts in connection.execute(_SELECT):
+        decoded = msgspec.json.decode(counts, type=Counts)
+        found[path, first_line] = Progress(path, first_line, end, last_size, last_crc, decoded)
+        told = max(told, bad_lines)
+    return found, told
+
+
+def note(connection: sqlite3.Connection, progress: Progress, bad_lines: int) -> None:
+    """Remember it, inside a transaction."""
+    counts = msgspec.json.encode(progress.counts).decode()
+    row = (progress.path, progress.first_line, progress.end, progress.last_size, progress.last_crc, bad_lines, counts)
+    connection.execute(_UPSERT, row)
