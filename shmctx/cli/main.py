@@ -51,6 +51,7 @@ COMMANDS = {
     "checkpoint": ("checkpoint", "List checkpoints, show one, choose what the next start uses."),
     "unlink": ("manage", "Remove the name of a segment."),
     "export": ("export", "Write events with their contexts inside: JSON lines, CSV, SQLite, Parquet."),
+    "verify": ("verify", "Check that a store has, whole and unchanged, what it was given."),
     "audit": ("audit", "Find old patterns of event contexts in Python code."),
     "completion": ("manage", "Print the completion script of a shell."),
 }
