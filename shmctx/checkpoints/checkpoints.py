@@ -108,7 +108,7 @@ class Checkpoints(AbstractAsyncContextManager["Checkpoints"]):
         """Take a checkpoint now, and return it when it is durable.
 
         A participant that fails is told in its `errors`, and keeps the state that it had in the checkpoint before.
-        Raises RingFull, NotDurable, ColdError; the checkpoint before holds then.
+        Raises RingFull, ColdError (the one before holds then), NotDurable (it is stored, and not committed yet).
         """
         async with self._lock:
             await self._load()
@@ -291,8 +291,8 @@ class Checkpoints(AbstractAsyncContextManager["Checkpoints"]):
                 await self.take("interval")
             except StoreClosed:
                 return
-            except ShmctxError as error:  # the next one may succeed
-                logger.error("No checkpoint of %s was taken: %s", self.name, error)
+            except Exception:  # noqa: BLE001  (the next one may succeed)
+                logger.exception("No checkpoint of %s was taken", self.name)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None

@@ -4,6 +4,7 @@ import contextlib
 
 from shmctx.checkpoints import stored
 from shmctx.checkpoints.stored import CHOSEN, Checkpoint
+from shmctx.context import Context
 from shmctx.errors import ContextNotFound
 from shmctx.store import Store
 
@@ -16,12 +17,22 @@ def choose(store: Store, ref: str) -> Checkpoint:
     checkpoint = store.run(lambda finder: stored.named(finder, ref))
     for participant in checkpoint.states:
         store.run(lambda finder, participant=participant: stored.state_of(finder, checkpoint, participant))  # type: ignore[misc]
+    former = store.run(lambda finder: stored.chosen(finder, store.store_id, checkpoint.application))
     store.pin(checkpoint.ref, durable=False)
-    choice = store.put(
-        CHOSEN, data={"checkpoint": checkpoint.ref}, correlation_id=stored.correlation_of(checkpoint.application)
-    )
-    store.pin(choice)
+    correlation = stored.correlation_of(checkpoint.application)
+    store.pin(store.put(CHOSEN, data={"checkpoint": checkpoint.ref}, correlation_id=correlation))
+    if former is not None:
+        _release(store, *former, checkpoint)
     return checkpoint
+
+
+def _release(store: Store, choice: Context, ref: str, chosen: Checkpoint) -> None:
+    """Of a choice that another one took the place of: its pins."""
+    newest = store.run(lambda finder: stored.newest(finder, store.store_id, chosen.application))
+    kept = {chosen.ref, newest.ref, *newest.kept} if newest else {chosen.ref}
+    unpin(store, choice.ref)
+    if ref not in kept:
+        unpin(store, ref)
 
 
 def obeyed(store: Store, choice: str, checkpoint: str) -> None:

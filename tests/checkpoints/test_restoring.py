@@ -172,6 +172,19 @@ def test_a_chosen_one_is_kept_until_it_is_used_and_no_longer(application, store)
     assert started(application)[0].states == {"n": 1}
 
 
+def test_the_last_choice_counts_and_those_before_keep_nothing(application, store):
+    app = application(settings={"keep": 1}, n=0)
+    first, second, _ = takes(app, 1, 2, 3)
+    for chosen in (first, second, second):
+        run(app.checkpoints.choose(chosen.ref))
+    store.prune(older_than=0)
+
+    left = [event.data["checkpoint"] for event in store.events(store.query(event_name="checkpoint:chosen"))]
+    assert left == [second.ref]
+    assert first.ref not in [one.ref for one in run(app.checkpoints.list())]
+    assert started(application)[0].states == {"n": 2}
+
+
 def test_another_one_can_be_restored_at_any_time(application):
     app = application(n=0)
     old, newer = takes(app, 1, 2)
