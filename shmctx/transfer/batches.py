@@ -26,18 +26,24 @@ class Prepared(msgspec.Struct):
     taken: Taken
     progress: Progress
     bad: list[BadLine]
+    read: int
+    """Bytes of all sources so far, as they lie there."""
 
 
 def batches(
     sources: Sources, done: Mapping[tuple[str, bytes], Progress], intake: Intake, store_id: int
 ) -> Iterator[Prepared]:
     """Everything that was not read before, in transactions. Raises SourceUnreadable, ColdError."""
+    before = 0
     for path in sources.logs:
         progress = _resumed(path, done)
-        yield from _prepared(sources.events(path, progress.end), progress, intake, store_id)
+        for prepared in _prepared(sources.events(path, progress.end), progress, intake, store_id):
+            prepared.read = before + sources.meter.read()
+            yield prepared
+        before += lines.size(path)
     for database in sources.databases:
-        path = database.path.absolute()
-        progress = done.get((str(path), b"")) or Progress(str(path), b"")
+        name = str(database.path.absolute())
+        progress = done.get((name, b"")) or Progress(name, b"")
         yield from _prepared(sources.contexts(database, progress.end), progress, intake, store_id)
 
 
@@ -92,4 +98,4 @@ def _taken(arrived: list[Placed], bad: list[BadLine], progress: Progress, intake
     for place, reason in taken.refused:
         file, _, line = place.rpartition(":")
         bad.append(BadLine(file, int(line), reason, b""))
-    return Prepared(taken, progress.copy(), bad)
+    return Prepared(taken, progress.copy(), bad, 0)

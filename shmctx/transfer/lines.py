@@ -6,7 +6,7 @@ import io
 import os
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
@@ -74,7 +74,25 @@ def begins(path: Path) -> bytes:
         return file.read(len(SQLITE))
 
 
-def read(path: Path, start: int = 0) -> Iterator[Line]:
+class Meter:
+    """How much of a file was read, in bytes as they lie there."""
+
+    def __init__(self) -> None:
+        self._tell: Callable[[], int] | None = None
+
+    def watch(self, file: BinaryIO) -> None:
+        """Reading of this file begins."""
+        self._tell = file.tell
+
+    def read(self) -> int:
+        """Bytes so far; 0 after the end of reading."""
+        try:
+            return self._tell() if self._tell is not None else 0
+        except (OSError, ValueError):  # standard input may be a pipe; a file may be closed
+            return 0
+
+
+def read(path: Path, start: int = 0, meter: Meter | None = None) -> Iterator[Line]:
     """The lines of a file that end behind `start`, in bytes of uncompressed text. Raises SourceUnreadable.
 
     A compressed file is read from its beginning. Where its damage begins, reading ends with a line that says so, which
@@ -82,17 +100,18 @@ def read(path: Path, start: int = 0) -> Iterator[Line]:
     """
     with contextlib.ExitStack() as stack:
         with _translated(path):
-            text, seekable = _open(path, stack)
+            text, seekable = _open(path, stack, meter or Meter())
             if seekable and start:
                 text.seek(start)
         yield from _lines(text, start if seekable else 0, start, path)
 
 
-def _open(path: Path, stack: contextlib.ExitStack) -> tuple[BinaryIO, bool]:
+def _open(path: Path, stack: contextlib.ExitStack, meter: Meter) -> tuple[BinaryIO, bool]:
     """The text, and whether it can be entered anywhere."""
     if path == STDIN:
         return sys.stdin.buffer, False
     file = stack.enter_context(io.BufferedReader(io.FileIO(path), _BUFFER))
+    meter.watch(cast(BinaryIO, file))
     magic = file.peek(4)[:4]
     if magic[:2] == _GZIP:
         return _buffered(stack.enter_context(gzip.GzipFile(fileobj=file))), False

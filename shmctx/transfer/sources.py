@@ -65,6 +65,8 @@ class Sources:
         """Raises SourceUnreadable."""
         self.logs: list[Path] = []
         self.databases: list[KsiDatabase] = []
+        self.meter = lines.Meter()
+        """How much was read of the log that is read now."""
         self._stack = contextlib.ExitStack()
         with contextlib.ExitStack() as stack:
             for path in lines.files(paths):
@@ -83,7 +85,7 @@ class Sources:
     def events(self, path: Path, start: int = 0) -> Iterator[SourceEvent | BadLine]:
         """The events of one log from a byte of its text on, references resolved. Raises SourceUnreadable."""
         waiting: list[SourceEvent | BadLine] = []
-        for found in _parsed(path, start):
+        for found in _parsed(path, start, self.meter):
             lean = type(found) is SourceEvent and found.form == "lean"
             if not waiting and not lean:
                 yield found
@@ -124,9 +126,9 @@ class Sources:
                 yield BadLine(str(database.path), row, reason, text[: lines.KEPT], row, len(text))
 
 
-def _parsed(path: Path, start: int) -> Iterator[SourceEvent | BadLine]:
+def _parsed(path: Path, start: int, meter: lines.Meter) -> Iterator[SourceEvent | BadLine]:
     file = str(path)
-    for line in lines.read(path, start):
+    for line in lines.read(path, start, meter):
         number, end, text, reason, size, whole = line
         if not reason:
             if text.isspace():

@@ -1,0 +1,230 @@
+"""Moving in: logs with contexts inside become a database of shmctx and lean logs.
+
+The sources are never changed. What is read becomes records in transactions of some thousands, each of which also says
+how far its source was read; so a run that was killed goes on where it was, and one that is repeated finds nothing new.
+"""
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from shmctx.cold import Batch
+from shmctx.cold.connection import Connection, connect
+from shmctx.cold.sqlite import SqliteWriter, translated
+from shmctx.errors import ColdError, ColdUnavailable, LogUnavailable, TransferError
+from shmctx.settings import Settings
+from shmctx.transfer import ledger, lines
+from shmctx.transfer.batches import Prepared, batches
+from shmctx.transfer.building import Building, elected
+from shmctx.transfer.intake import Intake
+from shmctx.transfer.known import Known
+from shmctx.transfer.ledger import Counts, Progress
+from shmctx.transfer.sources import BadLine, Sources
+
+BAD_LINES = "bad-lines.jsonl"
+"""What could not be read or stored: one JSON object a line, with file, line, reason, first bytes."""
+_ORPHANS = """
+SELECT parent FROM record WHERE parent IS NOT NULL AND (typeof(parent) = 'text' OR parent < 0)
+EXCEPT SELECT event_id FROM record"""
+
+Watch = Callable[[int, int, int], None]
+"""Called with (bytes read, bytes in all, events so far)."""
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """What a migration did, or would do. Sizes in bytes."""
+
+    database: str
+    log: str
+    dry_run: bool = False
+    sources: int = 0
+    counts: Counts = msgspec.field(default_factory=Counts)
+    """Of all runs that filled this database from these sources."""
+    stored_now: int = 0
+    """Events that this run stored."""
+    contexts: int = 0
+    """In the database afterwards."""
+    sessions: int = 0
+    orphans: int = 0
+    """Parents that no context of the database is: they come later, or never did."""
+    orphan_examples: list[str] = []
+    source_bytes: int = 0
+    """Files as they lie there."""
+    text_bytes: int = 0
+    """Their text."""
+    database_bytes: int = 0
+    log_bytes: int = 0
+    reduction: float = 0.0
+    """Of the text, by database and log together: 0.7 is 70 % less."""
+    bad_lines: str | None = None
+    """The file that tells of them."""
+    seconds: float = 0.0
+
+
+def migrate(
+    paths: Iterable[Path],
+    database: Path,
+    log: Path | None = None,
+    *,
+    dry_run: bool = False,
+    settings: Settings | None = None,
+    watch: Watch | None = None,
+) -> Report:
+    """Move what these paths have (see transfer.sources) into a database and its event log, which nobody has open.
+
+    `log`: where the lean log is to be; without it, beside the database. `dry_run`: into a temporary folder that is then
+    removed, compared with the database if it is there. `watch`: told how far it is.
+
+    Raises SourceUnreadable; TargetUnavailable where something else is in the way; LeaderAlive while a process drains
+    the database; ColdError, TransferError where the disk is full. A run that was ended half way goes on with the same
+    command.
+    """
+    began = time.monotonic()
+    with Sources(paths) as sources, contextlib.ExitStack() as stack:
+        known: list[Path] = []
+        if dry_run:
+            if database.exists():
+                known.append(database.absolute())
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="shmctx-dry-run-")))
+            building = Building(folder / database.name, None)
+        else:
+            stack.enter_context(elected(database))
+            building = Building(database, log)
+        run = _Run(sources, building, settings or Settings(), watch or _silent)
+        if not building.started or not building.is_settled():
+            run.fill(known)
+        if not dry_run:
+            building.name()
+        report = _report(run, building.path if dry_run else building.database, building.directory if dry_run else building.log)
+    report.database, report.log = str(database.absolute()), str(log.absolute() if log else building.log)
+    report.dry_run, report.seconds = dry_run, time.monotonic() - began
+    return report
+
+
+def _silent(done: int, total: int, events: int) -> None:
+    """Nobody watches."""
+
+
+class _Run:
+    def __init__(self, sources: Sources, building: Building, settings: Settings, watch: Watch) -> None:
+        self.sources = sources
+        self.stored = 0
+        self._building = building
+        self._settings = settings
+        self._watch = watch
+        self._total = sum(map(lines.size, sources.logs))
+
+    def fill(self, known: Sequence[Path]) -> None:
+        """Store what is new. Raises as migrate."""
+        with _explained(), self._building.writer() as writer, contextlib.ExitStack() as stack:
+            cursor = writer.cursor()
+            assert cursor is not None
+            databases = [stack.enter_context(Known(path)) for path in (self._building.path, *known)]
+            intake = Intake(databases, cursor.position, self._settings)
+            with _read(self._building.path) as connection:
+                done, told = ledger.known(connection)
+            with BadLines(self._building.directory / BAD_LINES, told) as bad_lines:
+                for prepared in batches(self.sources, done, intake, cursor.store_id):
+                    self._store(writer, prepared, bad_lines)
+            stack.close()
+            self._building.compress(writer)
+            self._building.settle(writer)
+
+    def _store(self, writer: SqliteWriter, prepared: Prepared, bad_lines: "BadLines") -> None:
+        taken = prepared.taken
+        told = bad_lines.tell(prepared.bad)
+        writer.commit(
+            Batch(start=taken.start, end=taken.end, records=taken.records),
+            also=lambda connection: ledger.note(connection, prepared.progress, told),
+        )
+        writer.maintain(idle=False)
+        self.stored += taken.stored
+        self._watch(prepared.read, self._total, self.stored)
+
+
+class BadLines:
+    """The file of what could not be read or stored. What it has beyond `told` bytes no transaction covers."""
+
+    def __init__(self, path: Path, told: int) -> None:
+        self._path = path
+        self._told = told
+        self._fd = -1
+
+    def __enter__(self) -> "BadLines":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+
+    def tell(self, bad: Sequence[BadLine]) -> int:
+        """Append some and sync them; returns how long the file is then."""
+        if not bad:
+            return self._told
+        try:
+            if self._fd < 0:
+                self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                self._told = min(self._told, os.fstat(self._fd).st_size)
+                os.ftruncate(self._fd, self._told)
+            text = b"".join(_bad_line(line) for line in bad)
+            os.pwrite(self._fd, text, self._told)
+            os.fdatasync(self._fd)
+        except OSError as error:
+            raise TransferError(f"{self._path} cannot be written: {error.strerror}.", hint=_AGAIN) from error
+        self._told += len(text)
+        return self._told
+
+
+def _bad_line(line: BadLine) -> bytes:
+    told = {"file": line.file, "line": line.line, "reason": line.reason, "bytes": line.size}
+    return msgspec.json.encode(told | {"begins": line.raw.decode(errors="replace")}) + b"\n"
+
+
+_AGAIN = "Free space on its disk, then run the same command again: it goes on where it was."
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Errors of the disk, with what to do about them here."""
+    try:
+        yield
+    except (ColdUnavailable, LogUnavailable) as error:
+        raise TransferError(f"{error.message} What was stored so far stays.", hint=_AGAIN) from error
+
+
+@contextlib.contextmanager
+def _read(database: Path) -> Iterator[Connection]:
+    with translated(str(database)), contextlib.closing(connect(database, Connection, readonly=True)) as connection:
+        yield connection
+
+
+def _report(run: _Run, database: Path, directory: Path) -> Report:
+    report = Report(database=str(database), log=str(directory), stored_now=run.stored)
+    report.sources = len(run.sources.logs) + len(run.sources.databases)
+    with _read(database) as connection:
+        done, _ = ledger.known(connection)
+        names = {str(path.absolute()) for path in run.sources.logs} | {
+            str(source.path.absolute()) for source in run.sources.databases
+        }
+        for progress in done.values():
+            if progress.path in names or progress.path == str(lines.STDIN):
+                report.counts.add(progress.counts)
+        report.contexts = connection.execute("SELECT count(*) FROM record").fetchone()[0]
+        report.sessions = connection.execute("SELECT count(*) FROM session").fetchone()[0]
+        report.orphans = connection.execute(f"SELECT count(*) FROM ({_ORPHANS})").fetchone()[0]
+        found = connection.execute(f"{_ORPHANS} LIMIT {ledger.EXAMPLES}").fetchall()
+        report.orphan_examples = [row[0] if isinstance(row[0], str) else f"evt_{-1 - row[0]:08x}" for row in found]
+    report.source_bytes = sum(lines.size(path) for path in run.sources.logs)
+    report.text_bytes = report.counts.bytes
+    report.database_bytes = database.stat().st_size
+    files = [path for path in directory.iterdir() if path.is_file() and not path.is_symlink()] if directory.is_dir() else []
+    report.log_bytes = sum(path.stat().st_size for path in files if path.name != BAD_LINES)
+    if report.text_bytes:
+        report.reduction = 1 - (report.database_bytes + report.log_bytes) / report.text_bytes
+    report.bad_lines = str(directory / BAD_LINES) if report.counts.bad and not run.stored < 0 else None
+    return report
