@@ -30,7 +30,7 @@ class Origin(msgspec.Struct, omit_defaults=True):
     context: dict[str, Any] = {}
     """Fields of the embedded context that a store gives back in another form: explicit nulls, times as text, ..."""
     absent: list[str] = []
-    """Fields that a store gives and the source did not have: of the context, and `timestamp`, `data`, `_ksi_context`."""
+    """Fields that a store gives and the source did not have: of the context; `timestamp`, `data`, `_ksi_context`."""
     line: dict[str, Any] = {}
     """Unknown fields beside `timestamp`, `event_name` and `data`."""
 

@@ -13,6 +13,7 @@ from shmctx.cli import audit, consequences, doctor, inspect, main, recover, rend
 from shmctx.cli.main import COMMANDS, shmctx
 from shmctx.drain.recover import Report
 from shmctx.sessions import Session
+from shmctx.transfer.export import Report as Export
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 CONTEXT = click.Context(shmctx)
@@ -101,7 +102,7 @@ def test_every_key_of_a_recovery_is_documented():
 
 @pytest.mark.parametrize(
     "name,result",
-    [("impact", Impact), ("errors", Failure), ("compare", Comparison), ("audit-trail", Trail)],
+    [("impact", Impact), ("errors", Failure), ("compare", Comparison), ("audit-trail", Trail), ("export", Export)],
 )
 def test_every_key_of_a_result_is_documented(name, result):
     keys = {field.name for field in msgspec.structs.fields(result)}
