@@ -66,6 +66,32 @@ def test_a_ring_that_is_drained_again_is_used_again(beside, old, stores):
     assert len(old.events()) == number
 
 
+HOLDER = """
+import ctypes, mmap, sys
+libc = ctypes.CDLL(None)
+file = open(f"/dev/shm/shmctx.{sys.argv[1]}", "r+b")
+control = mmap.mmap(file.fileno(), 4096, offset=4096)  # the append lock is the first thing in it
+assert libc.pthread_mutex_lock(ctypes.byref(ctypes.c_char.from_buffer(control))) == 0
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_writer_that_never_gives_the_lock_back_is_waited_for_once(beside, old, stores, spawn):
+    stores.open()
+    log = beside("shadow", shadow_patience=0.05, **LATER)
+    holder = spawn(HOLDER, stores.name)
+    assert holder.line() == "held"
+    for number in range(100):
+        log.write(made_event(number))
+    report = log.report()
+    holder.end()
+
+    assert len(old.events()) == 100
+    assert report.writes.shmctx.errors["WriterStalled"].count == report.writes.shmctx.calls == 1
+    assert report.writes.left_alone == 99
+
+
 @pytest.mark.parametrize("mode", ["shadow", "primary"])
 def test_without_a_segment_the_old_side_goes_on_until_there_is_one(beside, old, stores, wait_for, mode):
     log = beside(mode, connect=lambda settings: shmctx.attach(stores.name, settings=settings), **SOON)
