@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from enum import Enum
 
 import pytest
 from apps import fail, rows
@@ -26,6 +27,16 @@ def test_a_state_comes_back_as_it_was(application, value):
     run(application(one=value).checkpoints.take())
 
     assert restarted(application, one="another") == {"one": value}
+
+
+class Kind(Enum):
+    B = "b"
+
+
+def test_a_tuple_and_an_enumeration_come_back_as_json_has_them(application):
+    run(application(one=(1, Kind.B)).checkpoints.take())
+
+    assert restarted(application, one=0) == {"one": [1, "b"]}
 
 
 @pytest.mark.parametrize("kind", ["function", "coroutine", "thread"])
@@ -133,6 +144,10 @@ RELEASED = asyncio.Event()
     (lambda: {1, 2}, "InvalidField"),
     (lambda: {"at": object()}, "InvalidField"),
     (lambda: float("nan"), "InvalidField"),
+    (lambda: {1: 2}, "InvalidField"),
+    (lambda: b"bytes", "InvalidField"),
+    (lambda: [1 << 64], "InvalidField"),
+    (lambda: "\ud800", "InvalidField"),
     (hang, "EventTimeout"),
 ])  # fmt: skip
 def test_one_that_fails_is_told_and_the_others_are_captured(application, router, store, capture, error):
@@ -333,6 +348,19 @@ def test_the_newest_are_pinned_and_the_others_age(application, store, keep):
     left = [context.ref for context in store.query(event_name="checkpoint:taken", newest_first=True)]
     assert left == [made.ref, *made.kept]
     assert restarted(application, n=0) == {"n": 13}
+
+
+def test_the_next_run_makes_up_for_pins_that_a_kill_left_undone(application, store):
+    """Killed when the last checkpoint was stored, and neither pinned nor the oldest released."""
+    app = application(settings={"keep": 2}, n=0)
+    first, _, third = [run(app.checkpoints.take()) for _ in range(3)]
+    store.unpin(third.ref)
+    store.pin(first.ref)
+    fourth = run(application(settings={"keep": 2}, n=0).checkpoints.take())
+    store.prune(older_than=0)
+
+    left = [context.ref for context in store.query(event_name="checkpoint:taken", newest_first=True)]
+    assert left == [fourth.ref, third.ref]
 
 
 def test_what_is_no_participant_is_refused(application):
