@@ -35,8 +35,10 @@ ShmctxError
 ├── EventTimeout (TimeoutError)  a handler, or an awaited event, took too long
 ├── NotRegistered (KeyError)     no runtime object of that name
 ├── CheckpointDamaged            parts of a state are gone
+├── AgentsClosed                 the supervisor of agents was shut down
 └── TransferError                moving in or out
-    └── SourceUnreadable         what is to be moved in cannot be read
+    ├── SourceUnreadable         what is to be moved in cannot be read
+    └── TargetUnavailable        what is to be written is there already, or cannot be
 
 Every error carries a `hint`: what to do next, in one sentence, or an empty string. The command line prints it after
 ``Try:``. None of them costs the caller anything that was stored before.
@@ -268,3 +270,9 @@ class CheckpointDamaged(ShmctxError):
     """A state in a checkpoint cannot be put together: parts of it are gone or not what was stored."""
 
     hint = "`shmctx checkpoint list` shows older ones; `shmctx checkpoint restore REF` has the next start use one."
+
+
+class AgentsClosed(ShmctxError):
+    """The supervisor was shut down in this process: it starts no more agents. What they put is stored."""
+
+    hint = "Spawn before shutdown(), or make another shmctx.agents.Agents."

@@ -60,10 +60,11 @@ class EventData:
 
     def _hot_data(self, position: int) -> bytes | None:
         """Encoded data; None where there is none, empty where the ring does not know."""
-        stored = self._stored(position)
+        stored = self.stored(position)
         return b"" if stored is None else stored.data
 
-    def _stored(self, position: int) -> StoredEvent | None:
+    def stored(self, position: int) -> StoredEvent | None:
+        """What the ring has at a position; None where no whole context is there."""
         try:
             record = self._ring.record(position)
             return decode_event(record[4]) if record is not None and record[1] == CONTEXT else None
@@ -72,7 +73,7 @@ class EventData:
 
     def _payloads_of(self, position: int) -> Steps[dict[bytes, bytes]]:
         """The large fields of an event, by hash: what the ring does not have is asked of the database."""
-        stored = self._stored(position)
+        stored = self.stored(position)
         if stored is not None and stored.payloads:
             return (yield from self.payloads(stored.payloads))
         return (yield questions.payloads_of(position)) if self._anything_cold() else {}

@@ -11,9 +11,10 @@ from shmctx.cold import Query, questions, rows
 from shmctx.cold.reader import SqliteReader
 from shmctx.event import Event
 from shmctx.log.reader import LogReader
+from shmctx.records import StoredEvent
 from shmctx.resolver import merged
 from shmctx.store import Store
-from shmctx.transfer.embedding import Embedded, RowEmbedder, wire
+from shmctx.transfer.embedding import Embedded, Origin, RowEmbedder, wire
 from shmctx.transfer.places import Places
 
 _KNOWN = 1 << 16
@@ -25,6 +26,7 @@ _NAME, _AGENT, _CLIENT, _SESSION, _PLACE = 2, 8, 9, 10, 11
 
 _json = msgspec.json.Encoder().encode
 _from_json = msgspec.json.Decoder().decode
+_decode_origin = msgspec.json.Decoder(Origin).decode
 
 
 class Outgoing:
@@ -62,6 +64,20 @@ class Outgoing:
             if len(page) < questions.CHUNK:
                 return
             query = msgspec.structs.replace(query, after=page[-1][0])
+
+    def hot(self, event: Event, stored: StoredEvent) -> Embedded:
+        """An event that the ring has, from its record."""
+        context = event.context if self._annotated else msgspec.structs.replace(event.context, noted=None)
+        data = None if event.data is None else _json(event.data)
+        return Embedded(
+            context.position,
+            event.time_ns,
+            msgspec.Raw(stored.logged) if stored.logged else _seconds(event.time_ns),
+            msgspec.Raw(_json(event.event_name)),
+            _json(wire(context)),
+            data,
+            _decode_origin(stored.origin) if stored.origin else None,
+        )
 
     def _learn(self, page: Sequence[rows.Row]) -> None:
         """Texts and sessions that a page names."""
@@ -148,24 +164,23 @@ def live(store: Store, outgoing: Outgoing, query: Query) -> Iterator[Embedded]:
         pending[annotation.target] = pending.get(annotation.target, {}) | annotation.fields
     if finder.anything_cold():
         yield from outgoing.stored(msgspec.structs.replace(query, before=drained), pending)
-    yield from _undrained(store, query, drained, head)
+    yield from _undrained(store, outgoing, query, drained, head)
 
 
-def _undrained(store: Store, query: Query, drained: int, head: int) -> Iterator[Embedded]:
+def _undrained(store: Store, outgoing: Outgoing, query: Query, drained: int, head: int) -> Iterator[Embedded]:
     finder = store.finder()
     with store.follow(since=drained, timeout=0) as follower:
         for event in follower:
             position = event.context.position
             if position >= head:
                 return
-            if position >= drained and finder.fits(event.context, query):
-                yield _from_event(event, position)
-
-
-def _from_event(event: Event, position: int) -> Embedded:
-    data = None if event.data is None else _json(event.data)
-    timestamp, name = _seconds(event.time_ns), msgspec.Raw(_json(event.event_name))
-    return Embedded(position, event.time_ns, timestamp, name, _json(wire(event.context)), data)
+            if position < drained or not finder.fits(event.context, query):
+                continue
+            stored = finder.data.stored(position)
+            if stored is not None:
+                yield outgoing.hot(event, stored)
+            else:  # drained and overwritten meanwhile
+                yield from outgoing.stored(msgspec.structs.replace(query, after=position - 1, before=position + 1))
 
 
 def _seconds(time_ns: int) -> msgspec.Raw:
