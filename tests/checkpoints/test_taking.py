@@ -331,6 +331,26 @@ def test_a_checkpoint_that_is_cancelled_is_whole_or_not_there(application):
     assert restarted(application, n=0) == {"n": 100}
 
 
+def test_a_cancelled_one_does_not_come_later(stores):
+    """It waits for space in the ring when it is cancelled, and there is space a moment after it has ended."""
+    store = stores.leaderless(1 << 14)
+    checkpoints = Checkpoints(store)
+    with pytest.raises(shmctx.RingFull):
+        fill(store)
+
+    async def live():
+        before = store.stats()["counters"]["space_waits"]
+        task = asyncio.ensure_future(checkpoints.take())
+        while store.stats()["counters"]["space_waits"] == before:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        await asyncio.wait({task})
+        stores.drain()
+
+    run(live())
+    assert store.query(event_name="checkpoint:taken") == []
+
+
 @pytest.mark.parametrize("keep", [1, 3])
 def test_the_newest_are_pinned_and_the_others_age(application, store, keep):
     """Over a restart and with another number to keep."""
