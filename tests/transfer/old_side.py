@@ -35,8 +35,8 @@ def id_of(event: Fields) -> str:
     return event["data"]["_ksi_context"]["_event_id"]
 
 
-def real_events(log: Path, count: int) -> list[Fields]:
-    """The first events of a gzipped log."""
+def real_events(log: Path, count: int | None) -> list[Fields]:
+    """The first events of a gzipped log, or all."""
     with gzip.open(log, "rt") as lines:
         return [json.loads(line) for line in itertools.islice(lines, count)]
 

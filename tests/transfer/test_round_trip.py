@@ -5,7 +5,9 @@ import subprocess
 import sys
 
 import pytest
-from old_side import id_of, real_events
+from old_side import id_of, made_event, real_events
+
+from shmctx.transfer.migrate import migrate
 
 COUNT = 2000
 
@@ -14,10 +16,10 @@ COUNT = 2000
 def command(tmp_path):
     """`command(*arguments)` runs shmctx and gives its JSON."""
 
-    def run(*arguments):
+    def run(*arguments, code=0):
         line = [sys.executable, "-m", "shmctx", *map(str, arguments), "--json"]
         done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == code, done.stderr
         return json.loads(done.stdout)
 
     return run
@@ -30,6 +32,52 @@ def lines(path):
 def without_moment_of_logging(events):
     """When an old log's line was written is not what a store is told by an application that puts into it."""
     return [{**event, "timestamp": event["data"]["_ksi_context"]["_event_timestamp"]} for event in events]
+
+
+def test_a_whole_log_is_moved_in_proven_and_comes_back_equal(command, ksi_log, tmp_path):
+    """All 20,495 events of a KSI daemon, the moments of logging included."""
+    events = real_events(ksi_log, None)
+    report = migrate([ksi_log], tmp_path / "ksi.db")
+    proven = command("verify", "--db", "ksi.db", "--against", ksi_log)
+    command("export", "--db", "ksi.db", "--to", "back.jsonl")
+
+    assert len(events) == report.stored_now == proven["against"]["equal"] == 20_495
+    assert proven["ok"]
+    assert lines(tmp_path / "back.jsonl") == events
+
+
+def test_history_is_moved_in_before_both_sides_run_and_everything_comes_back(beside, old, stores, command, ksi_log):
+    """History, then shadowed events, then shmctx first: one store, one order, and the old log has the same."""
+    folder, events = stores.database.parent, real_events(ksi_log, 900)
+    for event in events[:300]:
+        old.write(event)
+    migrate([old.path], stores.database)
+    for mode, part in (("shadow", events[300:600]), ("primary", events[600:])):
+        with beside(mode) as log:
+            for event in part:
+                log.write(event)
+            asked = old.asked
+            found = [log.read(id_of(event)) for event in events[:600:50]]
+            assert (old.asked > asked) == (mode == "shadow")
+            assert [event["data"] for event in found] == [event["data"] for event in events[:600:50]]
+            assert log.report().clean
+    proven = command("verify", "--db", stores.database, "--against", old.path)
+    command("export", "--db", stores.database, "--to", folder / "back.jsonl")
+
+    assert (proven["ok"], proven["against"]["equal"]) == (True, 900)
+    assert old.events() == events
+    assert lines(folder / "back.jsonl") == events[:300] + without_moment_of_logging(events[300:])
+
+
+def test_what_was_missed_is_seen(beside, old, stores, command):
+    """Events that shmctx was not given: a verification against the old log tells how many."""
+    for mode, numbers in (("shadow", range(10)), ("off", range(10, 15)), ("shadow", range(15, 20))):
+        with beside(mode) as log:
+            for number in numbers:
+                log.write(made_event(number))
+    proven = command("verify", "--db", stores.database, "--against", old.path, code=5)
+
+    assert (proven["ok"], proven["against"]["equal"], proven["against"]["missing"]) == (False, 15, 5)
 
 
 def test_what_was_shadowed_is_proven_and_comes_back(beside, old, stores, command, ksi_log):
