@@ -53,7 +53,8 @@ def encode_fields(fields: tuple[Any, ...]) -> bytes:
 
 
 def encode_context(*, data: bytes | None = None, payloads: tuple[bytes, ...] = (), **fields: Any) -> bytes:
-    """A context's payload in its one canonical form. `fields`: of context_fields; `data`, `payloads`: of StoredEvent."""
+    """A context's payload in its one canonical form. `fields`: as context_fields takes them; the others as in
+    StoredEvent."""
     return encode_stored(context_fields(**fields), data, payloads)
 
 
@@ -81,17 +82,11 @@ def context_fields(
         root = None
     if client_id is not None and client_id == agent_id:
         form, client_id = form | ctx.CLIENT_IS_AGENT, None
-    packed = []
-    for identity, prefix, flag in (
-        (parent, ctx.EVENT_PREFIX, ctx.HEX_PARENT),
-        (correlation, ctx.CORRELATION_PREFIX, ctx.HEX_CORRELATION),
-        (root, ctx.EVENT_PREFIX, ctx.HEX_ROOT),
-        (event, ctx.EVENT_PREFIX, ctx.HEX_EVENT),
-    ):
-        number = _hex_number(identity, prefix)
-        packed.append(identity if number is None else number)
-        form |= flag if number is not None else 0
-    parent, correlation, root, event_ = packed
+    parent, parent_form = _spelled(parent, ctx.EVENT_PREFIX, ctx.HEX_PARENT)
+    correlation, correlation_form = _spelled(correlation, ctx.CORRELATION_PREFIX, ctx.HEX_CORRELATION)
+    root, root_form = _spelled(root, ctx.EVENT_PREFIX, ctx.HEX_ROOT)
+    event_, event_form = _spelled(event, ctx.EVENT_PREFIX, ctx.HEX_EVENT)
+    form |= parent_form | correlation_form | root_form | event_form
     return (event_name, depth, parent, correlation, agent_id, client_id, session, form, event_, root, more or None)
 
 
@@ -110,6 +105,12 @@ def with_origin(
 ) -> tuple[Any, ...]:
     """The fields of a StoredEvent that another system logged."""
     return (*fields, *BEFORE_DATA, data, payloads, logged, origin)
+
+
+def _spelled(identity: Identity | None, prefix: str, flag: int) -> tuple[Identity | None, int]:
+    """An identity as a payload holds it, and what that says in `form`."""
+    number = _hex_number(identity, prefix)
+    return (identity, 0) if number is None else (number, flag)
 
 
 @lru_cache(4096)

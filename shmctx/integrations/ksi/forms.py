@@ -90,39 +90,39 @@ def put(store: Store, event: Mapping[str, Any], context: Wire) -> None:
     event_id = _own_id(get("_event_id"), store_id)
     seconds = get("_event_timestamp")
     time_ns = _time_ns(seconds)
-    correlation = _identity(get("_correlation_id"), store_id)
-    parent = _identity(get("_parent_event_id"), store_id)
-    root = _identity(get("_root_event_id"), store_id)
+    correlation = identity(get("_correlation_id"), store_id)
+    parent = identity(get("_parent_event_id"), store_id)
+    root = identity(get("_root_event_id"), store_id)
     depth, agent, client = _depth(get("_event_depth")), _text(get("_agent_id")), _text(get("_client_id"))
     session, session_id = _session(get("_session"), store)
+    name, beside = _beside(event, seconds)
     # KSI does not tell the root of a root, so one that was told is kept apart.
     placed = (
         True, get("_ref") == f"ctx_{event_id}", time_ns > 0 and time_ns / 1e9 == seconds, correlation is not None,
         parent is not None, root is not None and (parent is not None or root != event_id), depth is not None,
         agent is not None, client is not None, session is not None,
     )  # fmt: skip
-    name, beside = _beside(event, seconds)
     more = None
     if beside or placed.count(True) < len(context):
         held = frozenset(compress(_PLACES, placed))
         more = _more({field: value for field, value in context.items() if field not in held}, beside)
     data, encoded, payloads = _data(store, event.get("data"))
-    payload = records.encode_context(
+    fields = records.context_fields(
         event_name=name, depth=depth or 0, parent=parent, correlation=correlation, agent_id=agent, client_id=client,
-        session=session, event=event_id, root=root, more=more, data=encoded, payloads=payloads,
+        session=session, event=event_id, root=root, more=more,
     )  # fmt: skip
-    key = ... if correlation is None else correlation
+    payload, key = records.encode_stored(fields, encoded, payloads), ... if correlation is None else correlation
     store.append_draft(drafts.Draft(payload, time_ns, event_id, key, agent, session_id, parent), {"data": data})
 
 
 def _own_id(value: Any, store_id: int) -> str:
-    identity = drafts.identity("event_id", value, store_id)
-    if isinstance(identity, str):
-        return identity
+    found = identity(value, store_id)
+    if isinstance(found, str):
+        return found
     raise InvalidField(f"event_id: {value!r} cannot be the id of an event that is put. Nothing was stored.")
 
 
-def _identity(value: Any, store_id: int) -> Identity | None:
+def identity(value: Any, store_id: int) -> Identity | None:
     """A brought id as it is stored; None for what is none."""
     return _known_identity(value, store_id) if value.__class__ is str else None
 

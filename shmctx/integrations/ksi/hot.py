@@ -4,9 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from shmctx import drafts
 from shmctx.context import Context, Identity
-from shmctx.errors import InvalidField
 from shmctx.hot import extent
 from shmctx.hot._core import AGENT_LINK, CORRELATION_LINK, PARENT_LINK
 from shmctx.integrations.ksi import forms
@@ -56,10 +54,7 @@ class View(Mapping[str, V]):
         self._since = min(oldest, default=self._since)
 
     def _identity(self, key: object) -> Identity | None:
-        try:
-            return drafts.identity("key", key, self._store().store_id)
-        except InvalidField:
-            return None
+        return forms.identity(key, self._store().store_id)
 
 
 class _ById(View[Wire]):

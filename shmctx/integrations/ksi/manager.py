@@ -11,7 +11,6 @@ from shmctx.integrations.ksi import forms
 from shmctx.integrations.ksi.cold import ColdStorage
 from shmctx.integrations.ksi.forms import Wire, ksi_context
 from shmctx.integrations.ksi.hot import HotStorage
-from shmctx.refs import resolve_native
 from shmctx.settings import DEFAULT_RING_SIZE, Settings, environment
 from shmctx.store import Store
 
@@ -98,7 +97,8 @@ class ContextManager:
         own = context.get("_event_id") if context else None
         if context is None or own is None or (event_id and event_id != own):
             context = await self.create_context(event_id=event_id, timestamp=event.get("timestamp"))
-        elif resolve_native(own):  # what this store put by itself is immutable: the event is its child
+        elif isinstance(forms.identity(own, store.store_id), int):
+            # The id of a context that the store put by itself, and that stays as it is: the event is its child.
             context = await self.create_context(timestamp=event.get("timestamp"))
         forms.put(store, event, context)
         return f"ctx_{context['_event_id']}"
