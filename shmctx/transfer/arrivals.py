@@ -17,7 +17,7 @@ from shmctx.drafts import WIRE_NAMES
 from shmctx.errors import InvalidField
 from shmctx.records import MAX_DEPTH_OF_VALUES
 from shmctx.refs import MAX_ALIAS, alias_of, resolve_native
-from shmctx.transfer.embedding import Origin
+from shmctx.transfer.embedding import EMBEDDED, Origin
 from shmctx.transfer.forms import SourceEvent, Unfit
 
 _NATIVE = 20
@@ -96,14 +96,16 @@ def arrival_of(event: SourceEvent, store_id: int, now_ns: int) -> Arrival:
     return Arrival(own, time_ns, fields, session, None if event.data is None else _data(event.data), logged, origin)
 
 
-def _rest(
-    event: SourceEvent, source: Mapping[str, Any], odd: dict[str, Any], absent: list[str]
-) -> tuple[bytes, bytes]:
+def _rest(event: SourceEvent, source: Mapping[str, Any], odd: dict[str, Any], absent: list[str]) -> tuple[bytes, bytes]:
     """(the line's own timestamp, what else cannot be derived), each as JSON, or empty."""
     if "_event_name" in source:
         odd["_event_name"] = source["_event_name"]
     line = event.envelope
     logged = _encode(line.pop("timestamp")) if "timestamp" in line else b""
+    if event.form == "bare":
+        absent = [EMBEDDED]
+    if not logged and event.data is not None:
+        absent = [*absent, "timestamp"]
     if not odd and not absent and not line:
         return logged, b""
     return logged, _encode(Origin(odd, [name for name in absent if name not in odd], line))
