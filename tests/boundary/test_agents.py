@@ -1,0 +1,373 @@
+"""Agents in processes of their own: started in a context, watched, restarted where their chain ends, ended together."""
+
+import asyncio
+import contextlib
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import psutil
+import pytest
+
+import shmctx
+from shmctx.agents import Agents, Restart
+from shmctx.errors import AgentsClosed
+
+LIMIT = 30  # seconds
+
+WORKS = """
+    import shmctx
+    with shmctx.from_env() as store:
+        with store.span("agent:work"):
+            store.put("agent:done")
+"""
+IDLES = """
+    import shmctx, time
+    store = shmctx.from_env()
+    store.put("agent:ready")
+    time.sleep(600)
+"""
+DIES = """
+    import shmctx, os, signal
+    store = shmctx.from_env()
+    with store.span("agent:step"):
+        store.put("agent:step")
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+STUBBORN = """
+    import shmctx, signal, subprocess, sys, time
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    store = shmctx.from_env()
+    store.put("agent:ready", data={"child": child.pid})
+    time.sleep(600)
+"""
+
+
+def python(script, *arguments):
+    return [sys.executable, "-c", textwrap.dedent(script), *arguments]
+
+
+def run(main, limit=LIMIT):
+    async def limited():
+        async with asyncio.timeout(limit):
+            return await main()
+
+    return asyncio.run(limited())
+
+
+async def heard(store, name, count=1):
+    """The first events of a name, also those from before."""
+    found = []
+    while len(found) < count:
+        found = await store.aio.query(event_name=name)
+        await asyncio.sleep(0.01)
+    return found
+
+
+def test_an_agent_continues_the_context_it_was_spawned_in(store):
+    async def main():
+        with store.span("user:request", session={"id": "s"}) as request:
+            async with Agents(store) as agents:
+                agent = agents.spawn("a-7", python(WORKS), _trial=4)
+                assert agents["a-7"] is agent
+                pid = agent.pid
+                exited = await agent.wait()
+                assert not agents
+        return request, agent, pid, exited
+
+    request, agent, pid, exited = run(main)
+    spawned, work, done, end = store.descendants(request.ref)
+    assert [one.event_name for one in (spawned, work, done, end)] == [
+        "agent:spawn", "agent:work", "agent:done", "agent:exit",
+    ]  # fmt: skip
+    assert {one.agent_id for one in (spawned, work, done, end)} == {"a-7"}
+    assert {one.session_id for one in (spawned, work, done, end)} == {"s"}
+    assert (work.parent_ref, done.parent_ref, end.parent_ref) == (spawned.ref, work.ref, agent.context.ref)
+    assert spawned.custom == {"_trial": 4, "_pid": pid}
+    assert (exited.code, exited.signal, exited.last_ref, exited.ref) == (0, None, done.ref, end.ref)
+    assert end.error is None
+
+
+def test_an_exit_is_an_event_that_other_processes_see(store):
+    async def main():
+        async with Agents(store) as agents:
+            return await agents.spawn("a", python("raise SystemExit(3)")).wait()
+
+    with store.follow(event_name="agent:exit", timeout=LIMIT) as exits:
+        exited = run(main)
+        event = next(exits)
+    assert event.ref == exited.ref
+    data = event.data
+    assert (data["code"], data["signal"], data["stopped"], data["restarts"]) == (3, None, False, 0)
+    assert data["seconds"] > 0
+    context = store[event.ref]
+    assert (context.error_type, context.error_message) == ("AgentExit", "a: exit code 3")
+    assert data["last_ref"] == store.query(event_name="agent:spawn")[0].ref
+
+
+def test_a_killed_agent_s_chain_is_complete_up_to_its_last_put(store):
+    async def main():
+        async with Agents(store) as agents:
+            return await agents.spawn("a", python(DIES)).wait()
+
+    exited = run(main)
+    spawned, first, second, end = store.query(agent_id="a")
+    assert (exited.code, exited.signal, exited.last_ref) == (None, signal.SIGKILL, second.ref)
+    assert [one.event_name for one in store.ancestors(second.ref)] == ["agent:step", "agent:spawn"]
+    assert first.parent_ref == spawned.ref
+    assert store.event(end.ref).data["signal"] == "SIGKILL"
+    assert end.error_message == "a: killed by SIGKILL"
+
+
+def test_a_restarted_agent_continues_the_chain_of_the_killed_one(store):
+    async def main():
+        async with Agents(store) as agents:
+            agent = agents.spawn("a", python(DIES), restart=Restart(limit=2, delay=0.01))
+            return await agent.wait(), agent
+
+    exited, agent = run(main)
+    steps = [one for one in store.query(agent_id="a") if one.event_name == "agent:step"]
+    assert len(steps) == 6
+    for former, step in itertools.pairwise(steps):
+        assert step.parent_ref == former.ref
+    assert [one.ref for one in store.ancestors(steps[-1].ref)][-1] == agent.context.ref
+    assert agent.restarts == 2
+    assert exited.last_ref == steps[-1].ref
+    exits = store.query(event_name="agent:exit")
+    restarts = store.query(event_name="agent:restart")
+    assert [one.parent_ref for one in exits] == [agent.context.ref] * 3
+    assert [one.parent_ref for one in restarts] == [one.ref for one in exits[:2]]
+    assert [store.event(one.ref).data["continues"] for one in restarts] == [steps[1].ref, steps[3].ref]
+    assert len({one.custom["_pid"] for one in restarts}) == 2
+
+
+def test_one_that_dies_before_it_puts_anything_continues_where_the_last_one_was(store):
+    script = f"""
+        import sys
+        if len(sys.argv) > 1:
+            sys.exit(1)
+        {textwrap.indent(textwrap.dedent(WORKS), " " * 8).strip()}
+        sys.argv.append("again")
+        sys.exit(1)
+    """
+    quick = "raise SystemExit(1)"
+
+    async def main(script):
+        async with Agents(store) as agents:
+            return await agents.spawn("a", python(script), restart=Restart(limit=3, delay=0)).wait()
+
+    exited = run(lambda: main(quick))
+    (spawned,) = store.query(event_name="agent:spawn")
+    assert exited.last_ref == spawned.ref
+    assert len(store.query(event_name="agent:restart")) == 3
+    run(lambda: main(script))
+    *_, last = store.query(event_name="agent:done")
+    assert len([one for one in store.ancestors(last.ref) if one.event_name == "agent:done"]) == 3
+
+
+@pytest.mark.parametrize(
+    "when,script,runs",
+    [
+        ("never", "raise SystemExit(1)", 1),
+        ("on-failure", "raise SystemExit(0)", 1),
+        ("always", "raise SystemExit(0)", 3),
+    ],
+)
+def test_the_policy_decides_over_restarts(store, when, script, runs):
+    async def main():
+        async with Agents(store) as agents:
+            await agents.spawn("a", python(script), restart=Restart(when=when, limit=2, delay=0)).wait()
+
+    run(main)
+    assert len(store.query(event_name="agent:exit")) == runs
+
+
+def test_pauses_grow_up_to_the_longest():
+    policy = Restart(delay=0.5, longest=3, limit=None)
+
+    assert [policy.pause(failed=True, in_a_row=count) for count in (0, 1, 2, 3, 10_000)] == [0.5, 1, 2, 3, 3]
+    assert policy.pause(failed=False, in_a_row=0) is None
+    assert Restart(limit=2).pause(failed=True, in_a_row=2) is None
+
+
+def test_a_long_run_is_none_of_those_in_a_row(store):
+    """Every run counts as long: one restart after another, though the limit is one."""
+
+    async def main():
+        async with Agents(store) as agents:
+            agents.spawn("a", python("raise SystemExit(1)"), restart=Restart(limit=1, delay=0, steady=0))
+            await heard(store, "agent:exit", 4)
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [{"when": "sometimes"}, {"limit": -1}, {"limit": 1.5}, {"delay": -1}, {"longest": float("inf")}, {"delay": "1"}],
+)
+def test_a_policy_that_cannot_be_meant_is_refused(policy):
+    with pytest.raises(shmctx.InvalidField):
+        Restart(**policy)
+
+
+def test_shutdown_ends_all_and_kills_those_that_do_not_listen(store):
+    """With what they started themselves."""
+
+    async def main():
+        agents = Agents(store, grace=0.5)
+        gentle = agents.spawn("gentle", python(IDLES))
+        stubborn = agents.spawn("stubborn", python(STUBBORN))
+        ready = await heard(store, "agent:ready", 2)
+        await agents.shutdown()
+        await agents.shutdown()
+        assert not agents
+        with pytest.raises(AgentsClosed):
+            agents.spawn("late", python(WORKS))
+        return ready, [await gentle.wait(), await stubborn.wait()]
+
+    ready, exits = run(main)
+    assert [one.signal for one in exits] == [signal.SIGTERM, signal.SIGKILL]
+    assert all(one.stopped for one in exits)
+    assert [one.error for one in store.query(event_name="agent:exit")] == [None, None]
+    (child,) = [store.event(one.ref).data["child"] for one in ready if one.agent_id == "stubborn"]
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(child).wait(LIMIT)
+    assert not store.query(agent_id="late")
+
+
+def test_a_stopped_agent_is_not_restarted(store):
+    async def main():
+        async with Agents(store) as agents:
+            agent = agents.spawn("a", python(IDLES), restart="always")
+            await heard(store, "agent:ready")
+            exited = await agent.stop()
+            assert await agent.stop() == exited
+            assert agent.pid is None
+        return exited
+
+    assert run(main).stopped
+    assert store.query(event_name="agent:restart") == []
+
+
+def test_an_agent_that_is_between_two_processes_can_be_stopped(store):
+    async def main():
+        async with Agents(store) as agents:
+            agents.spawn("a", python("raise SystemExit(1)"), restart=Restart(delay=600, longest=600))
+            await heard(store, "agent:exit")
+
+    run(main)
+    assert store.query(event_name="agent:restart") == []
+
+
+def test_what_an_agent_leaves_running_ends_with_it(store):
+    script = """
+        import subprocess, sys, shmctx
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        shmctx.from_env().put("agent:left", data={"child": child.pid})
+    """
+
+    async def main():
+        async with Agents(store) as agents:
+            await agents.spawn("a", python(script)).wait()
+
+    run(main)
+    (left,) = store.query(event_name="agent:left")
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(store.event(left.ref).data["child"]).wait(LIMIT)
+
+
+def test_a_cancelled_supervisor_leaves_no_process(store):
+    async def main():
+        agent = Agents(store).spawn("a", python(IDLES))
+        await heard(store, "agent:ready")
+        return agent.pid
+
+    pid = run(main)
+    assert not psutil.pid_exists(pid)
+
+
+def test_a_program_that_is_not_there_is_an_error_of_its_spawn_event(store):
+    async def main():
+        async with Agents(store) as agents:
+            with pytest.raises(FileNotFoundError):
+                agents.spawn("a", ["/no/such/program"])
+            assert not agents
+
+    run(main)
+    (spawned,) = store.query(errors=True)
+    assert (spawned.event_name, spawned.error_type) == ("agent:spawn", "FileNotFoundError")
+
+
+def test_a_program_that_is_gone_when_it_is_started_again_is_a_failed_run(store, tmp_path):
+    program = tmp_path / "program"
+    program.write_text(f"#!{sys.executable}\nimport os, sys\nos.unlink(sys.argv[0])\nsys.exit(1)\n")
+    program.chmod(0o755)
+
+    async def main():
+        async with Agents(store) as agents:
+            return await agents.spawn("a", [str(program)], restart=Restart(limit=1, delay=0)).wait()
+
+    exited = run(main)
+    assert (exited.code, exited.end.pid) == (127, None)
+    assert "No such file" in store[exited.ref].error_message
+
+
+def test_what_cannot_be_an_agent_is_refused_and_nothing_stored(store):
+    async def main():
+        async with Agents(store) as agents:
+            for agent_id, command in (("", ["true"]), ("a", "true"), ("a", []), ("a", [1])):
+                with pytest.raises(shmctx.InvalidField):
+                    agents.spawn(agent_id, command)
+            with pytest.raises(shmctx.InvalidField):
+                agents.spawn("a", ["true"], restart="sometimes")
+            assert len(store) == 0
+            agent = agents.spawn("a", python(IDLES))
+            with pytest.raises(shmctx.InvalidField, match="runs here"):
+                agents.spawn("a", python(IDLES))
+            await agent.stop()
+
+    run(main)
+    with pytest.raises(RuntimeError):
+        Agents(store).spawn("b", ["true"])
+    assert not store.query(agent_id="b")
+
+
+def test_agents_of_agents_are_one_chain(store):
+    """An agent attaches, and spawns one of its own."""
+    script = f"""
+        import asyncio, sys, shmctx
+        from shmctx.agents import Agents
+        async def main():
+            with shmctx.from_env() as store:
+                async with Agents(store) as agents:
+                    await agents.spawn("inner", [sys.executable, "-c", {textwrap.dedent(WORKS)!r}]).wait()
+        asyncio.run(main())
+    """
+
+    async def main():
+        async with Agents(store) as agents:
+            return await agents.spawn("outer", python(script)).wait()
+
+    assert run(main).code == 0
+    (done,) = store.query(event_name="agent:done")
+    assert [(one.event_name, one.agent_id) for one in store.ancestors(done.ref)] == [
+        ("agent:work", "inner"), ("agent:spawn", "inner"), ("agent:spawn", "outer"),
+    ]  # fmt: skip
+
+
+def test_output_and_directory_are_the_caller_s_choice(store, tmp_path):
+    async def main(output):
+        options = {"cwd": tmp_path, "stdout": output, "stdin": subprocess.DEVNULL}
+        async with Agents(store) as agents:
+            env = {**os.environ, "MARK": "7"}
+            script = "import os; print(os.getcwd(), os.environ['MARK'])"
+            await agents.spawn("a", python(script), options=options, env=env, data={"why": "test"}).wait()
+
+    with (tmp_path / "output").open("w") as output:
+        run(lambda: main(output))
+    assert (tmp_path / "output").read_text() == f"{tmp_path} 7\n"
+    assert store.event(store.query(event_name="agent:spawn")[0].ref).data == {"why": "test"}
