@@ -266,12 +266,13 @@ def test_a_damaged_state_harms_no_other(stores, application, store, damage):
         choose(store, made.ref)
 
 
-def test_a_state_that_names_its_pieces_wrongly_is_damaged(application, store):
+def test_a_state_that_is_not_what_its_checkpoint_says_is_damaged(application, store):
     app = application(n=0)
     made = takes(app, 1)[-1]
     good = store.event(made.ref).data
-    for pieces in (["no hash"], [], [*good["states"]["n"]["pieces"]] * 2):
-        states = {"n": {**good["states"]["n"], "pieces": pieces}}
+    pieces = good["states"]["n"]["pieces"]
+    for wrong in ({"pieces": ["no hash"]}, {"pieces": []}, {"pieces": pieces * 2}, {"size": 1}):
+        states = {"n": {**good["states"]["n"], **wrong}}
         store.put("checkpoint:taken", data={**good, "states": states}, correlation_id=correlation_of("shop"))
         app, report = started(application)
         assert report.errors["n"].error_type == "CheckpointDamaged"
