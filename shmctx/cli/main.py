@@ -50,6 +50,7 @@ COMMANDS = {
     "forget": ("keep", "Remove contexts and their events from everywhere."),
     "checkpoint": ("checkpoint", "List checkpoints, show one, choose what the next start uses."),
     "unlink": ("manage", "Remove the name of a segment."),
+    "migrate": ("migrate", "Move logs with contexts inside into a store."),
     "export": ("export", "Write events with their contexts inside: JSON lines, CSV, SQLite, Parquet."),
     "verify": ("verify", "Check that a store has, whole and unchanged, what it was given."),
     "audit": ("audit", "Find old patterns of event contexts in Python code."),

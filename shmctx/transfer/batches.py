@@ -11,9 +11,9 @@ from shmctx.payloads import HASH_BYTES
 from shmctx.transfer import lines
 from shmctx.transfer.arrivals import arrival_of
 from shmctx.transfer.forms import SourceEvent, Unfit
-from shmctx.transfer.intake import Intake, Placed, Taken
-from shmctx.transfer.ksi_database import KsiDatabase
+from shmctx.transfer.intake import Intake
 from shmctx.transfer.ledger import Progress
+from shmctx.transfer.novelty import Placed, Taken
 from shmctx.transfer.sources import BadLine, Sources, crc_of
 
 RECORDS, BYTES = 4096, 4 << 20

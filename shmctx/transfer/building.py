@@ -47,7 +47,7 @@ class Building:
         if not self.path.exists() and _is_occupied(self.log):
             raise TargetUnavailable(
                 f"{self.log} is not empty, and was not touched.",
-                hint="Name a folder that is empty or not there yet; the log that belongs to a database goes on with it.",
+                hint="Name a folder that is empty or not there yet, or the database whose log this is.",
             )
 
     def _check_log(self) -> None:

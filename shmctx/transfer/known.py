@@ -32,6 +32,8 @@ class Packed(NamedTuple):
     arrival: Arrival
     data: bytes | None
     hashes: tuple[bytes, ...]
+    large: tuple[tuple[bytes, bytes], ...]
+    """(hash, JSON) of each large field."""
 
     def fields(self, session: int | None) -> tuple[Any, ...]:
         """The fields of a StoredEvent, given the position of the session's record."""

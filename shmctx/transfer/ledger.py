@@ -7,17 +7,16 @@ from typing import Self
 import msgspec
 
 from shmctx.transfer.forms import SourceEvent
-from shmctx.transfer.intake import Taken
+from shmctx.transfer.novelty import Taken
 from shmctx.transfer.sources import BadLine
 
 EXAMPLES = 20
 """Places that a report names of each kind."""
-_COLUMNS = "path, first_line, end, last_size, last_crc, bad_lines, counts"
-_SELECT = f"SELECT {_COLUMNS} FROM source"
-_UPSERT = f"""
-INSERT INTO source ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path, first_line) DO UPDATE SET
-end = excluded.end, last_size = excluded.last_size, last_crc = excluded.last_crc, bad_lines = excluded.bad_lines,
-counts = excluded.counts"""
+_SELECT = "SELECT path, first_line, end, last_size, last_crc, bad_lines, counts FROM source"
+_UPSERT = """
+INSERT INTO source (path, first_line, end, last_size, last_crc, bad_lines, counts) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (path, first_line) DO UPDATE SET end = excluded.end, last_size = excluded.last_size,
+last_crc = excluded.last_crc, bad_lines = excluded.bad_lines, counts = excluded.counts"""
 
 
 class Counts(msgspec.Struct):

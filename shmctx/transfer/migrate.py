@@ -5,7 +5,6 @@ how far its source was read; so a run that was killed goes on where it was, and 
 """
 
 import contextlib
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,18 +15,18 @@ import msgspec
 from shmctx.cold import Batch
 from shmctx.cold.connection import Connection, connect
 from shmctx.cold.sqlite import SqliteWriter, translated
-from shmctx.errors import ColdError, ColdUnavailable, LogUnavailable, TransferError
+from shmctx.context import EVENT_PREFIX
+from shmctx.errors import ColdUnavailable, LogUnavailable, TransferError
 from shmctx.settings import Settings
-from shmctx.transfer import ledger, lines
+from shmctx.transfer import bad_lines, ledger, lines
+from shmctx.transfer.bad_lines import BadLines
 from shmctx.transfer.batches import Prepared, batches
 from shmctx.transfer.building import Building, elected
 from shmctx.transfer.intake import Intake
 from shmctx.transfer.known import Known
-from shmctx.transfer.ledger import Counts, Progress
-from shmctx.transfer.sources import BadLine, Sources
+from shmctx.transfer.ledger import Counts
+from shmctx.transfer.sources import Sources
 
-BAD_LINES = "bad-lines.jsonl"
-"""What could not be read or stored: one JSON object a line, with file, line, reason, first bytes."""
 _ORPHANS = """
 SELECT parent FROM record WHERE parent IS NOT NULL AND (typeof(parent) = 'text' OR parent < 0)
 EXCEPT SELECT event_id FROM record"""
@@ -100,7 +99,9 @@ def migrate(
             run.fill(known)
         if not dry_run:
             building.name()
-        report = _report(run, building.path if dry_run else building.database, building.directory if dry_run else building.log)
+        report = _report(
+            run, building.path if dry_run else building.database, building.directory if dry_run else building.log
+        )
     report.database, report.log = str(database.absolute()), str(log.absolute() if log else building.log)
     report.dry_run, report.seconds = dry_run, time.monotonic() - began
     return report
@@ -128,16 +129,16 @@ class _Run:
             intake = Intake(databases, cursor.position, self._settings)
             with _read(self._building.path) as connection:
                 done, told = ledger.known(connection)
-            with BadLines(self._building.directory / BAD_LINES, told) as bad_lines:
+            with BadLines(self._building.directory / bad_lines.NAME, told) as aside:
                 for prepared in batches(self.sources, done, intake, cursor.store_id):
-                    self._store(writer, prepared, bad_lines)
+                    self._store(writer, prepared, aside)
             stack.close()
             self._building.compress(writer)
             self._building.settle(writer)
 
-    def _store(self, writer: SqliteWriter, prepared: Prepared, bad_lines: "BadLines") -> None:
+    def _store(self, writer: SqliteWriter, prepared: Prepared, aside: BadLines) -> None:
         taken = prepared.taken
-        told = bad_lines.tell(prepared.bad)
+        told = aside.tell(prepared.bad)
         writer.commit(
             Batch(start=taken.start, end=taken.end, records=taken.records),
             also=lambda connection: ledger.note(connection, prepared.progress, told),
@@ -147,54 +148,13 @@ class _Run:
         self._watch(prepared.read, self._total, self.stored)
 
 
-class BadLines:
-    """The file of what could not be read or stored. What it has beyond `told` bytes no transaction covers."""
-
-    def __init__(self, path: Path, told: int) -> None:
-        self._path = path
-        self._told = told
-        self._fd = -1
-
-    def __enter__(self) -> "BadLines":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-
-    def tell(self, bad: Sequence[BadLine]) -> int:
-        """Append some and sync them; returns how long the file is then."""
-        if not bad:
-            return self._told
-        try:
-            if self._fd < 0:
-                self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-                self._told = min(self._told, os.fstat(self._fd).st_size)
-                os.ftruncate(self._fd, self._told)
-            text = b"".join(_bad_line(line) for line in bad)
-            os.pwrite(self._fd, text, self._told)
-            os.fdatasync(self._fd)
-        except OSError as error:
-            raise TransferError(f"{self._path} cannot be written: {error.strerror}.", hint=_AGAIN) from error
-        self._told += len(text)
-        return self._told
-
-
-def _bad_line(line: BadLine) -> bytes:
-    told = {"file": line.file, "line": line.line, "reason": line.reason, "bytes": line.size}
-    return msgspec.json.encode(told | {"begins": line.raw.decode(errors="replace")}) + b"\n"
-
-
-_AGAIN = "Free space on its disk, then run the same command again: it goes on where it was."
-
-
 @contextlib.contextmanager
 def _explained() -> Iterator[None]:
     """Errors of the disk, with what to do about them here."""
     try:
         yield
     except (ColdUnavailable, LogUnavailable) as error:
-        raise TransferError(f"{error.message} What was stored so far stays.", hint=_AGAIN) from error
+        raise TransferError(f"{error.message} What was stored so far stays.", hint=bad_lines.AGAIN) from error
 
 
 @contextlib.contextmanager
@@ -216,15 +176,21 @@ def _report(run: _Run, database: Path, directory: Path) -> Report:
                 report.counts.add(progress.counts)
         report.contexts = connection.execute("SELECT count(*) FROM record").fetchone()[0]
         report.sessions = connection.execute("SELECT count(*) FROM session").fetchone()[0]
-        report.orphans = connection.execute(f"SELECT count(*) FROM ({_ORPHANS})").fetchone()[0]
-        found = connection.execute(f"{_ORPHANS} LIMIT {ledger.EXAMPLES}").fetchall()
-        report.orphan_examples = [row[0] if isinstance(row[0], str) else f"evt_{-1 - row[0]:08x}" for row in found]
+        orphans = [row[0] for row in connection.execute(_ORPHANS)]
+        report.orphans = len(orphans)
+        report.orphan_examples = [_event_id(parent) for parent in orphans[: ledger.EXAMPLES]]
     report.source_bytes = sum(lines.size(path) for path in run.sources.logs)
     report.text_bytes = report.counts.bytes
     report.database_bytes = database.stat().st_size
-    files = [path for path in directory.iterdir() if path.is_file() and not path.is_symlink()] if directory.is_dir() else []
-    report.log_bytes = sum(path.stat().st_size for path in files if path.name != BAD_LINES)
+    files = (
+        [path for path in directory.iterdir() if path.is_file() and not path.is_symlink()] if directory.is_dir() else []
+    )
+    report.log_bytes = sum(path.stat().st_size for path in files if path.name != bad_lines.NAME)
     if report.text_bytes:
         report.reduction = 1 - (report.database_bytes + report.log_bytes) / report.text_bytes
-    report.bad_lines = str(directory / BAD_LINES) if report.counts.bad and not run.stored < 0 else None
+    report.bad_lines = str(directory / bad_lines.NAME) if report.counts.bad and not run.stored < 0 else None
     return report
+
+
+def _event_id(column: int | str) -> str:
+    return column if isinstance(column, str) else f"{EVENT_PREFIX}{-1 - column:08x}"
