@@ -101,7 +101,7 @@ def test_a_changed_column_of_a_context(files, change):
 @pytest.mark.parametrize(
     "damage",
     [
-        "UPDATE annotation SET fields = replace(fields, '_ms', '_ns') WHERE target = (SELECT max(target) FROM annotation)",
+        "UPDATE annotation SET fields = '{}' WHERE position = (SELECT max(position) FROM annotation)",
         "UPDATE annotation SET time_ns = time_ns + 1 WHERE position = (SELECT max(position) FROM annotation)",
         "UPDATE annotation SET error = NULL WHERE position = (SELECT max(position) FROM annotation)",
         "UPDATE session SET extra = replace(extra, 'calm', 'cold') WHERE session_id = 'sess_1'",

@@ -54,11 +54,12 @@ def verify(
         with _damage_noted(opened, book):
             directory = log or directory_of(opened.path, opened.store().log_directory)
             report.log = str(directory)
+            before = opened.changes()
             lines = LogLines(directory, book)
             check_files(opened, lines.reader, book)
             referring = check_contexts(opened, lines, book, progress or _silent)
             lines.finish(opened.store().log_end)
-            check_tallies(opened, lines, referring, book)
+            check_tallies(opened, lines, referring, book, still=opened.changes() == before)
             check_tables(opened, book)
             if ring is not None:
                 check_ring(ring, opened, book)

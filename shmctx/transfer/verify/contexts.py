@@ -1,5 +1,6 @@
 """Every context with what belongs to it: its line of the log, texts, session, parent, large fields, and its number."""
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ from shmctx.transfer.verify.snapshot import Database, Stretch
 Progress = Callable[[int, int], None]
 """Called with (granules done, granules in all)."""
 
+_PAUSES = 0.02, 0.1, 0.5  # seconds
 _POSITION, _TIME, _NAME, _PARENT, _SESSION, _PLACE, _CHECKSUM = 0, 1, 2, 4, 10, 11, 21
 _MAX_NS = (1 << 63) - 1
 
@@ -46,15 +48,24 @@ def check_contexts(database: Database, log: LogLines, book: Notebook, progress: 
         referring.update(row[_PLACE] >> 32 for row in stretch.rows if row[_PLACE] is not None)
         found = book.scratch()
         _Examination(stretch, _lines(stretch, log), database, found).run()
-        if found.has_problems:
-            stretch = database.stretch(first)
-            found = book.scratch()
-            places = [row[_PLACE] for row in stretch.rows if row[_PLACE] is not None]
-            _Examination(stretch, log.at(places), database, found).run()
-        book.adopt(found)
+        book.adopt(_again(database, first, log, book) if found.has_problems else found)
         start = first + SPAN
         progress(min(start, stretch.store.position), stretch.store.position)
     return referring
+
+
+def _again(database: Database, first: int, log: LogLines, book: Notebook) -> Notebook:
+    """What is found at a second look. Where a line is blank and its row still there, a forgetting may be at work, which
+    syncs the one before it commits the other: that is worth a moment."""
+    for pause in (*_PAUSES, None):
+        stretch = database.stretch(first)
+        found = book.scratch()
+        places = [row[_PLACE] for row in stretch.rows if row[_PLACE] is not None]
+        _Examination(stretch, log.at(places), database, found).run()
+        if pause is None or set(found.problems.counts) != {"line_blank"}:
+            break
+        time.sleep(pause)
+    return found
 
 
 def _lines(stretch: Stretch, log: LogLines) -> dict[int, bytes]:
@@ -127,7 +138,7 @@ class _Examination:
         if not line:
             self._book.problem("line_missing", ref, f"No line begins at {where}, where its data should be.")
         elif is_blank(line):
-            self._book.problem("line_missing", ref, f"The line with its data, at {where}, is blank.")
+            self._book.problem("line_blank", ref, f"The line with its data, at {where}, is blank.")
         else:
             other = _decoded(line)
             whose = f"the line of {other.ref}" if other and other.ref else "no line of an event"

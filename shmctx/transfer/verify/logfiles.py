@@ -13,7 +13,7 @@ from shmctx.log.erase import FORGOTTEN
 from shmctx.log.reader import LogReader
 from shmctx.log.seekable import Frames
 from shmctx.transfer.verify.report import Notebook
-from shmctx.transfer.verify.snapshot import Database, Store
+from shmctx.transfer.verify.snapshot import Database
 
 Placed = tuple[int, bytes]
 """(place as a row holds it, line)."""
@@ -103,42 +103,55 @@ def is_blank(line: bytes) -> bool:
 
 def check_files(database: Database, log: LogReader, book: Notebook) -> None:
     """Which files there are, whose they are, whether they end where they should, and their seek tables."""
-    with database.snapshot():
-        store = database.store()
-        needed = database.numbers("SELECT number, kept FROM log_segment")
+    store = database.store()  # before any file is looked at: they only grow
     segments = log.segments()
-    there = {segment.number for segment in segments}
-    book.counts["log_segments"] = len(there)
-    for number, kept in needed:
-        if kept > 0 and number not in there:
-            book.problem("log_missing", _named(number), f"It is gone with the data of {kept} events.")
+    book.counts["log_segments"] = len(segments)
+    for number in _missing(database, log):
+        book.problem("log_missing", _named(number), "Its file is gone, and contexts have their data in it.")
     owner = log.directory / OWNER
     if segments and (not owner.is_file() or owner.read_bytes().strip() != f"{store.store_id:06x}".encode()):
         book.problem("log_foreign", str(owner), f"It does not name store {store.store_id:06x}.")
     for segment in segments:
-        with files.translated(segment.path), files.opened(segment.path, os.O_RDONLY | os.O_NOFOLLOW) as descriptor:
-            size = os.fstat(descriptor).st_size
+        try:
+            size = _text_size(segment)
+        except LogDamaged as error:
+            book.problem("log_damaged", _named(segment.number), error.message)
+            continue
+        except FileNotFoundError:  # compressed or removed meanwhile
+            continue
+        if segment.number == store.log_number and size < (store.log_size or 0):
+            gone = (store.log_size or 0) - size
+            book.problem("log_truncated", str(segment.path), f"Its last {gone} bytes are gone.")
+        elif log_column(segment.number, size) > database.store().log_end:
+            book.note("log_uncommitted", str(segment.path), "No transaction covers its end: the next leader cuts it.")
+
+
+def _missing(database: Database, log: LogReader) -> set[int]:
+    """Segments that contexts refer to and that have no file, also at a second look: they come and go."""
+    missing: set[int] = set()
+    for _ in range(2):
+        needed = {row[0] for row in database.numbers("SELECT number FROM log_segment WHERE kept > 0")}
+        missing = needed.difference(segment.number for segment in log.segments())
+        if not missing:
+            break
+    return missing
+
+
+def _text_size(segment: files.Segment) -> int:
+    """Bytes of a segment's text. Raises LogDamaged, LogUnavailable, FileNotFoundError."""
+    try:
+        with files.opened(segment.path, os.O_RDONLY | os.O_NOFOLLOW) as descriptor:
             if segment.compressed:
-                try:
-                    size = Frames.read(descriptor, segment.path.name).size
-                except LogDamaged as error:
-                    book.problem("log_damaged", _named(segment.number), error.message)
-                    continue
-        _check_end(store, segment, size, book)
+                return Frames.read(descriptor, segment.path.name).size
+            return os.fstat(descriptor).st_size
+    except FileNotFoundError:
+        raise
+    except OSError:
+        with files.translated(segment.path):
+            raise
 
 
-def _check_end(store: Store, segment: files.Segment, size: int, book: Notebook) -> None:
-    if store.log_number is None or segment.number > store.log_number:
-        book.note("log_uncommitted", str(segment.path), "No transaction covers it; the next leader removes it.")
-    elif segment.number == store.log_number and size < (store.log_size or 0):
-        gone = (store.log_size or 0) - size
-        book.problem("log_truncated", str(segment.path), f"Its last {gone} bytes are gone.")
-    elif segment.number == store.log_number and size > (store.log_size or 0):
-        more = size - (store.log_size or 0)
-        book.note("log_uncommitted", str(segment.path), f"{more} bytes behind the last commit, to be cut off.")
-
-
-def check_tallies(database: Database, log: LogLines, referring: Counter[int], book: Notebook) -> None:
+def check_tallies(database: Database, log: LogLines, referring: Counter[int], book: Notebook, *, still: bool) -> None:
     """Whether each segment has as many lines as the database counts, and as many contexts refer to it (`referring`)."""
     counted = database.numbers("SELECT number, lines, kept, blanked FROM log_segment ORDER BY number")
     for number in referring.keys() - {row[0] for row in counted}:
@@ -151,7 +164,7 @@ def check_tallies(database: Database, log: LogLines, referring: Counter[int], bo
         met, written = log.lines[number], lines
         if met != written:
             met, written = _recounted(database, log, number)
-        if met != written:
+        if met != written and (met or kept > 0):  # a file goes before it is forgotten
             book.problem("log_lines", where, f"It has {met} lines; {written} were written.")
         unneeded = lines - kept - blanked
         rows, expected = referring[number], kept
@@ -160,7 +173,7 @@ def check_tallies(database: Database, log: LogLines, referring: Counter[int], bo
         if rows != expected:
             kind = "rows_missing" if rows < expected else "rows_unexpected"
             book.problem(kind, where, f"{rows} contexts refer to its lines; {expected} should.")
-        elif log.strays[number] > max(unneeded, 0):
+        elif still and log.strays[number] > max(unneeded, 0):
             strays = log.strays[number] - max(unneeded, 0)
             book.note("log_unneeded", where, f"{strays} lines lead to no context, and are not counted as expired.")
 

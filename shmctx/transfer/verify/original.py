@@ -19,15 +19,12 @@ from shmctx.refs import resolve_native
 from shmctx.transfer import sources
 from shmctx.transfer.embedding import Origin
 from shmctx.transfer.forms import SourceEvent, nanoseconds
+from shmctx.transfer.shadow.differences import OF_EVERY_CONTEXT
 from shmctx.transfer.verify.report import Comparison, Notebook
 from shmctx.transfer.verify.snapshot import Database
 
 BATCH = 400
 """Events looked up together."""
-DERIVED = frozenset({"_ref", "_event_id", "_event_name", "_event_timestamp", "_correlation_id", "_root_event_id",
-                     "_event_depth"})  # fmt: skip
-"""What a store says of every context, whether or not the original did."""
-"""Fields of a context in the order of their importance, the moment apart."""
 
 _json = msgspec.json.Encoder(order="sorted").encode
 _decode_data = msgspec.json.Decoder().decode
@@ -171,18 +168,23 @@ def _differences(event: SourceEvent, stored: Stored) -> Iterator[str]:
     """What the original says otherwise than the store."""
     if event.event_name != stored.event_name:
         yield f"its name is {stored.event_name!r}, was {event.event_name!r}"
-    if event.data and _json(event.data) != _json(stored.data):
-        yield "its data is gone" if stored.data is None else f"its data differs in {_where(event.data, stored.data)}"
+    if _json(event.data or {}) != _json(stored.data or {}):
+        yield (
+            "its data is gone"
+            if stored.data is None
+            else f"its data differs in {_where(event.data or {}, stored.data)}"
+        )
     source = event.context or {}
     wire = _wire(stored)
     for name, value in source.items():
         if name not in wire:
-            yield f"{name} is gone, was {_shown(value)}"
+            if value is not None:
+                yield f"{name} is gone, was {_shown(value)}"
         elif name == "_event_timestamp" and nanoseconds(value) == stored.context.time_ns:
             continue
         elif _json(value) != _json(wire[name]):
             yield f"{name} is {_shown(wire[name])}, was {_shown(value)}"
-    for name in wire.keys() - source.keys() - DERIVED:
+    for name in wire.keys() - source.keys() - OF_EVERY_CONTEXT:
         yield f"{name} is {_shown(wire[name])}, and was not there"
 
 

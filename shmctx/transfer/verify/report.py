@@ -4,6 +4,7 @@ from collections import Counter
 
 import msgspec
 
+COUNTED = ("contexts", "events", "lines", "log_segments", "sessions", "annotations", "payloads", "quarantined")
 LISTED = 100
 """Findings of one kind that are listed; all are counted."""
 
@@ -81,7 +82,7 @@ class Notebook:
 
     def __init__(self, limit: int = LISTED) -> None:
         self._limit = limit
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter(dict.fromkeys(COUNTED, 0))
         self.problems = Findings(limit)
         self.notes = Findings(limit)
 
@@ -99,7 +100,7 @@ class Notebook:
 
     def adopt(self, other: "Notebook") -> None:
         """Take over what another one holds."""
-        self.counts += other.counts
+        self.counts.update(other.counts)
         self.problems.adopt(other.problems)
         self.notes.adopt(other.notes)
 

@@ -133,6 +133,10 @@ class Database:
         except (IndexError, msgspec.ValidationError) as error:
             raise sqlite3.DatabaseError(f"the table store is damaged: {error}") from None
 
+    def changes(self) -> int:
+        """Another number than before if anybody has changed the database meanwhile."""
+        return int(self.ask("PRAGMA data_version")[0][0])
+
     def next_stretch(self, start: int) -> int | None:
         """The first position of the next stretch, from `start` on, of which there is anything."""
         found = self.ask(
