@@ -1,12 +1,15 @@
 """What KSI calls hot storage: mappings over the ring. They hold nothing themselves, so all processes see the same."""
 
+import contextlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from shmctx.context import Context, Identity
+from shmctx import records
+from shmctx.context import HEX_CORRELATION, HEX_EVENT, HEX_PARENT, Context, Identity
 from shmctx.hot import extent
-from shmctx.hot._core import AGENT_LINK, CORRELATION_LINK, PARENT_LINK
+from shmctx.hot._core import AGENT_LINK, CONTEXT, CORRELATION_LINK, PARENT_LINK
+from shmctx.hot.shapes import RecordTuple
 from shmctx.integrations.ksi import forms
 from shmctx.integrations.ksi.forms import Wire
 from shmctx.refs import alias_of, resolve_native
@@ -28,21 +31,30 @@ class View(Mapping[str, V]):
         """Under which key a context is found."""
 
     @abstractmethod
+    def _mark(self, stored: Context, position: int) -> Hashable:
+        """What tells keys apart before anybody spells them; None where there is no key."""
+
+    @abstractmethod
     def _under(self, key: str, since: int) -> list[Context]:
         """What is under a key, from a position on, oldest first."""
 
-    def _contexts(self) -> Iterator[Context]:
+    def _records(self) -> Iterator[RecordTuple]:
         finder = self._store().finder()
-        start = max(self._since, extent.first_whole(finder.ring))
-        return (context for record in finder.scan(start) if (context := finder.context(record)) is not None)
+        return finder.scan(max(self._since, extent.first_whole(finder.ring)))
 
     def __iter__(self) -> Iterator[str]:
         """Keys, in the order in which their first context was put."""
-        keys = map(self._key, self._contexts())
+        contexts = filter(None, map(self._store().finder().context, self._records()))
+        keys = map(self._key, contexts)
         return iter(dict.fromkeys(key for key in keys if key is not None))
 
     def __len__(self) -> int:
-        return len({key for key in map(self._key, self._contexts()) if key is not None})
+        marks: set[Hashable] = set()
+        for position, kind, _, _, payload in self._records():
+            if kind == CONTEXT:
+                with contextlib.suppress(*records.NOT_DECODABLE):
+                    marks.add(self._mark(records.decode_context(payload), position))
+        return len(marks - {None})
 
     def clear(self) -> None:
         """Show only what comes from now on. Nothing leaves the store, where other processes look too."""
@@ -59,6 +71,9 @@ class View(Mapping[str, V]):
 
 class _ById(View[Wire]):
     """One context under each key."""
+
+    def _mark(self, stored: Context, position: int) -> Hashable:
+        return position if stored.event is None else (stored.event, stored.form & HEX_EVENT)
 
     def _at(self, event_id: object, since: int) -> list[Context]:
         """The newest context that has this event id, if the ring has it."""
@@ -112,13 +127,8 @@ class Events(_ById):
 class Groups(View[list[str]]):
     """Event ids by what their contexts have in common, in the order in which they were put."""
 
-    def __init__(self, store: Callable[[], Store], link: int, key: Callable[[Context], str | None]) -> None:
-        super().__init__(store)
-        self._link = link
-        self._common = key
-
-    def _key(self, context: Context) -> str | None:
-        return self._common(context)
+    _link: int
+    """Which chains of the ring's index lead to them."""
 
     def _under(self, key: str, since: int) -> list[Context]:
         found = self._identity(key)
@@ -137,16 +147,51 @@ class Groups(View[list[str]]):
         return found
 
 
+class ByCorrelation(Groups):
+    """Event ids by conversation."""
+
+    _link = CORRELATION_LINK
+
+    def _key(self, context: Context) -> str:
+        return context.correlation_id
+
+    def _mark(self, stored: Context, position: int) -> Hashable:
+        return position if stored.correlation is None else (stored.correlation, stored.form & HEX_CORRELATION)
+
+
+class ByAgent(Groups):
+    """Event ids by agent."""
+
+    _link = AGENT_LINK
+
+    def _key(self, context: Context) -> str | None:
+        return context.agent_id
+
+    def _mark(self, stored: Context, _: int) -> Hashable:
+        return stored.agent_id
+
+
+class ByParent(Groups):
+    """Event ids by the event that caused them."""
+
+    _link = PARENT_LINK
+
+    def _key(self, context: Context) -> str | None:
+        return context.parent_event_id
+
+    def _mark(self, stored: Context, _: int) -> Hashable:
+        return None if stored.parent is None else (stored.parent, stored.form & HEX_PARENT)
+
+
 class HotStorage:
     """The events that the ring holds, of all processes. Mappings as in KSI's InMemoryHotStorage."""
 
     def __init__(self, store: Callable[[], Store]) -> None:
         self.events = Events(store)
         self.contexts_by_ref = ContextsByRef(store)
-        self.events_by_correlation = Groups(store, CORRELATION_LINK, lambda context: context.correlation_id)
-        self.events_by_agent = Groups(store, AGENT_LINK, lambda context: context.agent_id)
-        self.event_chains = Groups(store, PARENT_LINK, lambda context: context.parent_event_id)
-        """Event ids by that of their parent."""
+        self.events_by_correlation = ByCorrelation(store)
+        self.events_by_agent = ByAgent(store)
+        self.event_chains = ByParent(store)
 
     def get_event(self, event_id: str) -> Wire | None:
         """The event with its context under `_ksi_context`, if the ring has it."""
