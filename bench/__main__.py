@@ -6,8 +6,8 @@ from bench.harness import main
 
 # From the smallest figure to the longest run.
 SCRIPTS = (
-    "get", "query", "lineage", "peers", "put", "producers", "latency", "follow", "emit", "space", "disk", "drain",
-    "sustain", "export", "recover", "failover", "idle", "imports",
+    "get", "query", "lineage", "peers", "put", "producers", "latency", "follow", "emit", "ksi", "space", "disk",
+    "drain", "sustain", "export", "recover", "failover", "idle", "imports",
 )  # fmt: skip
 
 if __name__ == "__main__":
