@@ -77,6 +77,8 @@ def event_of(text: bytes) -> SourceEvent:
         root = _decode(text)
     except NOT_DECODABLE as error:
         raise Unfit(f"no JSON: {error}") from None
+    except RecursionError:
+        raise Unfit("no JSON: it is nested too deeply") from None
     if type(root) is not dict:
         raise Unfit(f"a {_kind(root)}, no object")
     return event_from(root)
