@@ -33,4 +33,5 @@ def proven(row: Row, known: object, line: bytes = b"") -> bool:
 
 def context_row(stored: Row) -> Row:
     """What the checksum is of, from all columns that contexts have: without the optional ones if they are empty."""
-    return stored if any(value is not None for value in stored[PLAIN_COLUMNS:]) else stored[:PLAIN_COLUMNS]
+    optional = stored[PLAIN_COLUMNS:]
+    return stored[:PLAIN_COLUMNS] if optional.count(None) == len(optional) else stored

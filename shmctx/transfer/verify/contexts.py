@@ -127,7 +127,8 @@ class _Examination:
         self._book.counts["events"] += place is not None
         if place is None or self._is_its(line, ref, place):
             self._bytes(row, ref, line)
-            self._large_fields(row[_POSITION], ref, line)
+            if refers(line) or row[_POSITION] in self._stretch.uses:
+                self._large_fields(row[_POSITION], ref, line)
         self._named(row, ref)
 
     def _is_its(self, line: bytes, ref: str, place: int) -> bool:
@@ -179,7 +180,7 @@ class _Examination:
         return native_id(EVENT_PREFIX, self._store_id, column) if column >= 0 else f"{EVENT_PREFIX}{-1 - column:08x}"
 
     def _large_fields(self, position: int, ref: str, line: bytes) -> None:
-        decoded = _decoded(line) if refers(line) else None
+        decoded = _decoded(line)
         marked = set(named(decoded.data)) if decoded else set()
         noted = self._stretch.uses.get(position, [])
         uses = {digest for digest in noted if digest is not None}

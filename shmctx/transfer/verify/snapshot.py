@@ -1,6 +1,7 @@
 """The database under verification: read only, one short transaction after the other, so that it can be in use."""
 
 import contextlib
+import itertools
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -156,14 +157,14 @@ class Database:
             found = self.ask(
                 f"SELECT {RECORD_COLUMNS}, checksum FROM record WHERE position BETWEEN ? AND ? ORDER BY position", ends
             )
-            rows = [row for row in found if _can_be(row)]
+            rows = [*filter(_can_be, found)]
             span = self.numbers("SELECT min_ns, max_ns, contexts FROM span WHERE first = ?", (first,))
             texts = {row[index] for row in rows for index in (2, 8, 9)} - {None}
             return Stretch(
                 first,
                 store,
                 rows,
-                [row for row in found if not _can_be(row)],
+                [*itertools.filterfalse(_can_be, found)] if len(rows) < len(found) else [],
                 span[0] if span else None,
                 dict(self._among("SELECT id, value FROM text WHERE id", texts)),
                 {row[0] for row in self._among("SELECT position FROM session WHERE position", _column(rows, 10))},
