@@ -41,6 +41,16 @@ class EventData:
             events.append(Event(context, data))
         return events
 
+    def brought(self, position: int) -> Steps[tuple[bytes, bytes]]:
+        """What an event that another system logged has besides (`StoredEvent.logged`, `origin`); empty for others."""
+        stored = self.stored(position)
+        if stored is not None and stored.data != b"":
+            return stored.logged or b"", stored.origin
+        if not self._anything_cold():
+            return b"", b""
+        line = (yield from self._log.lines_at([position]))[position]
+        return (b"", b"") if line is None else (bytes(line.timestamp), bytes(line.origin))
+
     def log_reader(self) -> Steps["LogReader"]:
         """The reader of the event log's files."""
         return self._log.reader()

@@ -38,7 +38,9 @@ class Line(msgspec.Struct, frozen=True):
     """What is read back of a line."""
 
     ref: str = ""
+    timestamp: msgspec.Raw = msgspec.Raw()
     data: msgspec.Raw = msgspec.Raw()
+    origin: msgspec.Raw = msgspec.Raw()
 
 
 decode_line = msgspec.json.Decoder(Line).decode
@@ -52,16 +54,21 @@ class Logged:
         self._store_id = store_id
         self._reader: LogReader | None = None
 
-    def data_at(self, positions: Sequence[int]) -> Steps[dict[int, bytes | None]]:
-        """The JSON of the events at these positions; None where there is none, or not any more."""
+    def lines_at(self, positions: Sequence[int]) -> Steps[dict[int, Line | None]]:
+        """The lines of the events at these positions; None where there is none, or not any more."""
         places: dict[int, tuple[int, int]] = {}
         for start in range(0, len(positions), questions.CHUNK):
             places |= yield questions.log_places(positions[start : start + questions.CHUNK])
         if not places:
             return dict.fromkeys(positions)
         lines = yield from self._lines(list(places.values()))
-        found = {position: self._data(line, position) for position, line in zip(places, lines, strict=True)}
+        found = {position: self._line(line, position) for position, line in zip(places, lines, strict=True)}
         return dict.fromkeys(positions) | found
+
+    def data_at(self, positions: Sequence[int]) -> Steps[dict[int, bytes | None]]:
+        """The JSON of the events at these positions; None where there is none, or not any more."""
+        lines = yield from self.lines_at(positions)
+        return {position: None if line is None else bytes(line.data) for position, line in lines.items()}
 
     def _lines(self, places: Sequence[tuple[int, int]]) -> Steps[list[bytes | None]]:
         reader = yield from self.reader()
@@ -83,12 +90,12 @@ class Logged:
                 self._reader = LogReader(directory)
         return self._reader
 
-    def _data(self, line: bytes | None, position: int) -> bytes | None:
-        """The data of a line, if it is this event's: files can be damaged or exchanged."""
+    def _line(self, line: bytes | None, position: int) -> Line | None:
+        """A line, if it is this event's: files can be damaged or exchanged."""
         if line is None:
             return None
         try:
             decoded = decode_line(line)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return None
-        return bytes(decoded.data) if parse_ref(decoded.ref) == (self._store_id, position) else None
+        return decoded if parse_ref(decoded.ref) == (self._store_id, position) else None
