@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from shmctx import records
+from shmctx import payloads, records
 from shmctx.drafts import Draft
 from shmctx.records import decode_context, decode_session
 from shmctx.settings import Settings
@@ -29,7 +29,6 @@ AT_ONCE = 500
 Tell = Callable[[BadLine], object]
 Watch = Callable[[int, int, int], None]
 """As in transfer.migrate."""
-_decode = msgspec.json.Decoder().decode
 
 
 class LiveReport(msgspec.Struct, kw_only=True):
@@ -102,7 +101,7 @@ class _Mover:
                 self._tell(bad)
         taken = Taken(0, 0)
         for _, packed in self._novelty.new(arrived, taken):
-            self._put(packed)
+            put(self._store, packed)
             taken.stored += 1
         self._counts.take(taken)
         for place, reason in taken.refused:
@@ -110,19 +109,21 @@ class _Mover:
             self._tell(BadLine(file, int(line), reason, b""))
         self._store.flush()
 
-    def _put(self, packed: Packed) -> None:
-        """Put one. Its session and its large fields come first, each as a record of its own."""
-        arrival = packed.arrival
-        position, session = (
-            (None, None) if arrival.session is None else self._store.put_session(decode_session(arrival.session))
-        )
-        data = {} if arrival.data is None else _decode(arrival.data)
-        if packed.large:
-            self._store.pack(data)
-        payload = records.encode_fields(packed.fields(position))
-        context = decode_context(payload)
-        correlation = ... if context.correlation is None else context.correlation_identity
-        draft = Draft(
-            payload, arrival.time_ns, arrival.event, correlation, context.agent_id, session, context.parent_identity
-        )
-        self._store.append_draft(draft, {"data": data} if packed.large else {})
+
+def put(store: Store, packed: Packed) -> str:
+    """Put one as it came, whatever is current here; returns its ref. Raises what Store.put does.
+
+    Its session and its large fields come first, each as a record of its own.
+    """
+    arrival = packed.arrival
+    position, session = (None, None) if arrival.session is None else store.put_session(decode_session(arrival.session))
+    large = payloads.Accompanied({}, packed.hashes, dict(packed.large)) if packed.large else None
+    if large is not None:
+        store.pack(large)
+    payload = records.encode_fields(packed.fields(position))
+    context = decode_context(payload)
+    correlation = ... if context.correlation is None else context.correlation_identity
+    draft = Draft(
+        payload, arrival.time_ns, arrival.event, correlation, context.agent_id, session, context.parent_identity
+    )
+    return store.append_draft(draft, {"data": large})
