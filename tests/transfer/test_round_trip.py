@@ -29,11 +29,6 @@ def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def without_moment_of_logging(events):
-    """When an old log's line was written is not what a store is told by an application that puts into it."""
-    return [{**event, "timestamp": event["data"]["_ksi_context"]["_event_timestamp"]} for event in events]
-
-
 def test_a_whole_log_is_moved_in_proven_and_comes_back_equal(command, ksi_log, tmp_path):
     """All 20,495 events of a KSI daemon, the moments of logging included."""
     events = real_events(ksi_log, None)
@@ -66,18 +61,26 @@ def test_history_is_moved_in_before_both_sides_run_and_everything_comes_back(bes
 
     assert (proven["ok"], proven["against"]["equal"]) == (True, 900)
     assert old.events() == events
-    assert lines(folder / "back.jsonl") == events[:300] + without_moment_of_logging(events[300:])
+    assert lines(folder / "back.jsonl") == events
 
 
-def test_what_was_missed_is_seen(beside, old, stores, command):
-    """Events that shmctx was not given: a verification against the old log tells how many."""
-    for mode, numbers in (("shadow", range(10)), ("off", range(10, 15)), ("shadow", range(15, 20))):
+def test_what_was_missed_is_seen_and_brought_by_a_migration(beside, old, stores, command):
+    """A verification against the old log tells what shmctx was not given; migrating that log again stores just this."""
+    for mode, numbers in (("shadow", range(10)), ("off", range(10, 15)), ("primary", range(15, 20))):
         with beside(mode) as log:
             for number in numbers:
                 log.write(made_event(number))
-    proven = command("verify", "--db", stores.database, "--against", old.path, code=5)
+    missing = command("verify", "--db", stores.database, "--against", old.path, code=5)["against"]
+    stores.open()
+    brought = [command("migrate", old.path, "--name", stores.name)["counts"] for _ in range(2)]
+    proven = command("verify", "--name", stores.name, "--against", old.path)
 
-    assert (proven["ok"], proven["against"]["equal"], proven["against"]["missing"]) == (False, 15, 5)
+    assert (missing["equal"], missing["missing"]) == (15, 5)
+    assert [(counts["stored"], counts["duplicates"], counts["reused"]) for counts in brought] == [
+        (5, 15, 0),
+        (0, 20, 0),
+    ]
+    assert (proven["ok"], proven["against"]["equal"], proven["against"]["repeated"]) == (True, 20, 0)
 
 
 def test_what_was_shadowed_is_proven_and_comes_back(beside, old, stores, command, ksi_log):
@@ -95,7 +98,7 @@ def test_what_was_shadowed_is_proven_and_comes_back(beside, old, stores, command
     for report in (live, cold):
         assert report["ok"]
         assert (report["against"]["events"], report["against"]["equal"]) == (COUNT, COUNT)
-    assert lines(folder / "live.jsonl") == lines(folder / "cold.jsonl") == without_moment_of_logging(events)
+    assert lines(folder / "live.jsonl") == lines(folder / "cold.jsonl") == events
 
 
 def test_going_back_after_shmctx_was_first(beside, old, stores, command, ksi_log):
@@ -109,4 +112,4 @@ def test_going_back_after_shmctx_was_first(beside, old, stores, command, ksi_log
     command("export", "--db", stores.database, "--to", back)
 
     assert old.events() == events
-    assert lines(back) == without_moment_of_logging(events[100:200])
+    assert lines(back) == events[100:200]

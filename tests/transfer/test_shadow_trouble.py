@@ -15,10 +15,10 @@ SOON = {"pause": 0.001, "longest_pause": 0.01}
 @pytest.mark.parametrize(
     "event,error",
     [
-        ({**made_event(1), "data": {"x": float("nan"), "_ksi_context": {"_event_id": "evt_1"}}}, "InvalidField"),
+        ({"event_name": 5, "data": {}}, "InvalidField"),
+        ({**made_event(1), "data": {"x": "\ud800"}}, "InvalidField"),
         ({"event_name": "lean", "data": {}, "ref": "ctx_evt_1"}, "InvalidField"),
         ({"event_name": "listed", "data": [1]}, "InvalidField"),
-        (made_event(1, _event_depth=-1), "InvalidField"),
         (made_event(1, _blob="x" * (1 << 20)), "PayloadTooLarge"),
     ],
 )

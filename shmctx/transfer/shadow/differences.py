@@ -20,7 +20,7 @@ def of_contexts(old: Mapping[str, Any], new: Mapping[str, Any]) -> Differences:
     found: Differences = {}
     for name in {**old, **new}:
         mine, theirs = old.get(name), new.get(name)
-        if mine is theirs or _same(mine, theirs) or (mine is None and name in OF_EVERY_CONTEXT):
+        if mine is theirs or same(mine, theirs) or (mine is None and name in OF_EVERY_CONTEXT):
             continue
         found[name] = (_shown(mine), _shown(theirs))
     return found
@@ -32,7 +32,7 @@ def of_data(old: Mapping[str, Any], new: Mapping[str, Any] | None) -> Difference
     return {
         f"data.{name}": (old.get(name, ABSENT), theirs.get(name, ABSENT))
         for name in {**old, **theirs}
-        if name not in old or name not in theirs or not _same(old[name], theirs[name])
+        if name not in old or name not in theirs or not same(old[name], theirs[name])
     }
 
 
@@ -40,10 +40,10 @@ def _shown(value: Any) -> Any:
     return ABSENT if value is None else value
 
 
-def _same(mine: Any, theirs: Any) -> bool:
+def same(mine: Any, theirs: Any) -> bool:
     """Equal, as JSON sees it: a tuple is a list, a number is not true."""
     if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
-        return mine.keys() == theirs.keys() and all(_same(value, theirs[key]) for key, value in mine.items())
+        return mine.keys() == theirs.keys() and all(same(value, theirs[key]) for key, value in mine.items())
     if isinstance(mine, list | tuple) and isinstance(theirs, list | tuple):
-        return len(mine) == len(theirs) and all(map(_same, mine, theirs))
+        return len(mine) == len(theirs) and all(map(same, mine, theirs))
     return isinstance(mine, bool) == isinstance(theirs, bool) and bool(mine == theirs)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, Self, TypeVar
 
-from shmctx.event import Event
 from shmctx.store import Store
 from shmctx.transfer.forms import SourceEvent
 from shmctx.transfer.shadow import form
@@ -63,8 +62,8 @@ class ShadowLog(Generic[R]):
         store = self._store(self._tally.reads)
         if self.mode == "primary":
             new, _ = self._read_new(store, event_id)
-            if new is not None and new.data is not None:  # its data may have expired, or never have been put
-                return form.of_event(new)
+            if new is not None:
+                return new
         with timed(self._tally.reads.old):
             old = self._read_old(event_id)
         if self.mode == "primary" and old is not None:
@@ -107,24 +106,25 @@ class ShadowLog(Generic[R]):
         self._heed(trial.error)
         if trial.error is None and self.mode == "shadow" and self._guard.turn():
             with self._guard.trial(self._tally.checks) as trial:
-                self._compare(parsed, store.event(ref))
+                self._compare(parsed, form.find(store, ref))
             self._heed(trial.error)
 
-    def _read_new(self, store: Store | None, event_id: str) -> tuple[Event | None, bool]:
+    def _read_new(self, store: Store | None, event_id: str) -> tuple[OldEvent | None, bool]:
         """The event as shmctx has it, and whether shmctx answered."""
-        found = None
+        found: OldEvent | None = None
         if store is None:
             return None, False
         with self._guard.trial(self._tally.reads.new) as trial:
-            found = store.event(event_id)
+            found = form.find(store, event_id)
         self._heed(trial.error)
         return found, trial.error is None
 
-    def _compare(self, old: SourceEvent, new: Event | None) -> None:
+    def _compare(self, old: SourceEvent, new: OldEvent | None) -> None:
         if new is None:
             self._tally.missing()
         else:
-            self._tally.compared(new.context.event_id, form.compare(old, new))
+            context = old.context or {}
+            self._tally.compared(str(context.get("_event_id")), form.compare(old, form.parse(new)))
 
     def _heed(self, error: Exception | None) -> None:
         if self._link is not None:
