@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 
 from bench.harness import ROOT, Options, Row, interleave, main, slower_at_most, versus
 
@@ -36,11 +37,15 @@ def measure(options: Options) -> list[Row]:
 
 
 class Interpreter:
-    """Runs code in new processes. Compiled modules of everybody are kept in `cache`, whatever the environment says."""
+    """Runs code in new processes. Compiled modules of everybody are kept in `cache`, whatever the environment says.
 
-    def __init__(self, cache: str) -> None:
+    `more`: further environment variables.
+    """
+
+    def __init__(self, cache: str, more: Mapping[str, str] | None = None) -> None:
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         self._environ = os.environ | {"PYTHONPATH": path, "PYTHONPYCACHEPREFIX": cache, "PYTHONDONTWRITEBYTECODE": ""}
+        self._environ |= more or {}
 
     def _run(self, *command: str, code: str) -> subprocess.CompletedProcess[str]:
         command = (*command, sys.executable, "-c", code)
