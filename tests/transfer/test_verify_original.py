@@ -4,8 +4,9 @@ import gzip
 import json
 
 import pytest
-from old_side import made_event, real_events
+from old_side import made_event
 
+from shmctx.transfer.migrate import migrate
 from shmctx.transfer.verify import verify
 
 
@@ -26,10 +27,9 @@ def written(path, events):
     return path
 
 
-def test_every_event_of_a_real_log_is_there_and_the_same(stores, ksi_log):
-    with stores.open(ring_size=32 << 20) as store:
-        put(store, real_events(ksi_log, 30_000))
-    report = verify(stores.database, against=[ksi_log])
+def test_every_event_of_a_real_log_is_there_and_the_same(db, ksi_log):
+    migrate([ksi_log], db)
+    report = verify(db, against=[ksi_log])
     assert report.ok, report.problems[:5]
     assert report.counts["contexts"] == report.against.events == report.against.equal == 20_495
     assert (report.against.besides, report.against.repeated, report.against.bad_lines) == (0, 0, 0)
@@ -78,7 +78,7 @@ def test_events_that_are_missing_repeated_or_there_besides(store, stores, tmp_pa
 def test_lines_that_cannot_be_compared_are_told(store, stores, tmp_path):
     events = [made_event(1)]
     put(store, events)
-    log = written(tmp_path / "log.jsonl", [*events, {"event_name": "x", "timestamp": 1795331471.5, "data": {}}])
+    log = written(tmp_path / "log.jsonl", [*events, {"event_name": "x", "data": {}}])
     with log.open("a") as file:
         file.write("{broken\n")
     report = verify(stores.database, against=[log])
@@ -117,3 +117,42 @@ def test_days_in_a_folder_and_packed(store, stores, tmp_path):
     report = verify(stores.database, against=[folder])
     assert report.ok
     assert report.against.equal == 8
+
+
+def test_events_without_an_id_are_found_by_their_moment(store, stores, tmp_path):
+    events = [
+        {"event_name": "tick", "timestamp": 1_795_331_471.5 + number, "data": {"n": number}} for number in range(3)
+    ]
+    for event in events:
+        store.put("tick", data=event["data"], timestamp=event["timestamp"])
+        store.put("tock", timestamp=event["timestamp"])
+    store.flush()
+    events[1]["data"]["n"] = 9
+    events.append({"event_name": "tick", "timestamp": 1_795_331_999.5, "data": {}})
+    report = verify(stores.database, against=[written(tmp_path / "log.jsonl", events)])
+    assert (report.against.equal, report.against.differing, report.against.missing) == (2, 1, 1)
+    assert report.against.besides == 3
+
+
+ODD = [
+    {"event_name": "a", "timestamp": 1_795_331_471.5, "data": {"n": 1.0}, "level": "info", "host": {"name": "x"}},
+    {"event_name": "b", "timestamp": "2026-11-22T10:00Z", "data": {"_event_id": "evt_0000000a", "_odd": None, "n": 1}},
+    {"event_name": "c", "timestamp": 1_795_331_471_500, "_event_id": "evt_0000000b", "_correlation_id": 7, "data": {}},
+    {"event_name": "d", "timestamp": 1_795_331_472, "data": {"_ksi_context": {"_event_id": "evt_0000000c",
+     "_event_depth": "3", "_session": "sess_1", "_agent_id": None, "_tags": ["x"], "_parent_event_id": ""}}},
+    {"event_name": "e", "timestamp": 1_795_331_473.25, "ref": "ctx_evt_0000000d", "data": {"m": [1, True, None]}},
+    {"event_name": "f", "event_id": "evt_0000000e", "agent_id": "a-1", "timestamp": 1_795_331_474.5, "data": {"k": 1}},
+    made_event(20, _ref=None),
+    made_event(21, _session={"id": "s", "created_at": 1, "deep": {"list": [1.5]}}, _custom={"a": 1}),
+]  # fmt: skip
+
+
+def test_what_is_odd_in_an_original_is_in_the_store_that_was_made_from_it(tmp_path):
+    log = written(tmp_path / "log.jsonl", ODD)
+    report = migrate([log], tmp_path / "new" / "contexts.db")
+    assert report.contexts == len(ODD)
+    report = verify(tmp_path / "new" / "contexts.db", against=[log])
+    assert report.ok, report.problems
+    assert report.against.equal == len(ODD)
+    assert report.against.besides == 0
+    assert "log_time" not in report.note_counts

@@ -2,61 +2,32 @@
 
 import itertools
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from shmctx.cold import rows
-from shmctx.cold.logged import directory_of
-from shmctx.cold.rows import Row
-from shmctx.context import EVENT_PREFIX, Context
-from shmctx.log.reader import LogReader
-from shmctx.payloads import named, refers, restore
-from shmctx.records import packed
-from shmctx.refs import resolve_native
+from shmctx.refs import alias_of
 from shmctx.transfer import sources
-from shmctx.transfer.embedding import Origin
 from shmctx.transfer.forms import SourceEvent, nanoseconds
 from shmctx.transfer.shadow.differences import OF_EVERY_CONTEXT
 from shmctx.transfer.verify.report import Comparison, Notebook
 from shmctx.transfer.verify.snapshot import Database
+from shmctx.transfer.verify.stored import Shelf, Stored
 
 BATCH = 400
 """Events looked up together."""
 
 _json = msgspec.json.Encoder(order="sorted").encode
-_decode_data = msgspec.json.Decoder().decode
-
-
-class _Line(msgspec.Struct, frozen=True):
-    event_name: str
-    data: dict[str, Any]
-    origin: Origin = msgspec.field(default_factory=Origin)
-
-
-_decode_line = msgspec.json.Decoder(_Line).decode
-
-
-class Stored(NamedTuple):
-    """What the store has of an event."""
-
-    context: Context
-    session: dict[str, Any] | None
-    event_name: str
-    data: dict[str, Any] | None
-    origin: Origin
 
 
 class Original:
     """Compares. Memory does not grow with the original: which contexts were met is noted in a temporary file."""
 
     def __init__(self, database: Database, log: Path | None, book: Notebook) -> None:
-        store = database.store()
         self._database = database
-        self._store_id = store.store_id
-        self._log = LogReader(log or directory_of(database.path, store.log_directory))
+        self._shelf = Shelf(database, log)
         self._book = book
         self._met = sqlite3.connect("")
         self._met.execute("CREATE TABLE met (position INTEGER PRIMARY KEY) WITHOUT ROWID")
@@ -70,121 +41,101 @@ class Original:
         """Look for every event of the original. Raises SourceUnreadable, ColdError."""
         events = self._events(paths)
         while batch := list(itertools.islice(events, BATCH)):
-            found = self._stored(batch)
+            by_id = self._shelf.by_ids({found for event in batch if (found := _id(event))})
+            moments = {(event.event_name, event.time_ns) for event in batch if event.time_ns and not _id(event)}
+            by_moment = self._shelf.by_moments(moments)
             for event in batch:
-                self._one(event, found.get(event.context["_event_id"], ()) if event.context else ())
+                event_id = _id(event)
+                if event_id:
+                    self._one(event, event_id, by_id.get(event_id, ()))
+                elif event.time_ns:
+                    self._one(event, event.event_name, by_moment.get((event.event_name, event.time_ns), ()))
         met = self._met.execute("SELECT count(*) FROM met").fetchone()[0]
         self.result.besides = self._database.ask("SELECT count(*) FROM record")[0][0] - met
         return self.result
 
     def _events(self, paths: Iterable[Path]) -> Iterator[SourceEvent]:
+        """Those that can be looked for."""
         for found in sources.read(paths):
             if not isinstance(found, SourceEvent):
                 self.result.bad_lines += 1
                 self._book.note("bad_line", found.place, found.reason)
                 continue
             self.result.events += 1
-            if found.context is None or type(found.context.get("_event_id")) is not str:
-                self.result.without_id += 1
-                self._book.note("without_id", found.place, "It has no event id to find it by.")
-            else:
+            if _id(found) or found.time_ns:
                 yield found
+            else:
+                self.result.without_id += 1
+                self._book.note("without_id", found.place, "It has neither an id nor a time to find it by.")
 
-    def _one(self, event: SourceEvent, candidates: Iterable[Stored]) -> None:
-        differences: list[str] | None = None
-        for stored in candidates:
-            differences = list(_differences(event, stored))
+    def _one(self, event: SourceEvent, called: str, candidates: Sequence[Stored]) -> None:
+        compared = [(stored, list(_differences(event, stored))) for stored in candidates]
+        for stored, differences in compared:
             if not differences:
                 self.result.equal += 1
-                position = stored.context.position
-                if not self._met.execute("INSERT OR IGNORE INTO met VALUES (?)", (position,)).rowcount:
-                    self.result.repeated += 1
+                self.result.repeated += not self._first_met(stored)
+                if event.data is not None and not _is_its_time(event, stored):
+                    self._book.note("log_time", event.place, "The time that its line was written was not kept.")
                 return
-            self._met.execute("INSERT OR IGNORE INTO met VALUES (?)", (stored.context.position,))
-        event_id = event.context["_event_id"] if event.context else ""
-        if differences is None:
+        if not compared:
             self.result.missing += 1
-            self._book.problem("missing", event.place, f"The store does not have {event_id}.")
-        else:
-            self.result.differing += 1
-            self._book.problem("differs", event.place, f"{event_id}: {'; '.join(differences)}")
+            self._book.problem("missing", event.place, f"The store does not have {called}.")
+            return
+        self.result.differing += 1
+        stored, differences = min(compared, key=lambda each: len(each[1]))
+        self._first_met(stored)
+        self._book.problem("differs", event.place, f"{called}: {'; '.join(differences)}")
 
-    def _stored(self, batch: list[SourceEvent]) -> dict[str, list[Stored]]:
-        """What the store has under the ids of these events."""
-        ids = {event.context["_event_id"] for event in batch if event.context}
-        natives = filter(None, map(resolve_native, ids))
-        positions = {position for store_id, position in natives if store_id == self._store_id}
-        brought = {packed(text, EVENT_PREFIX) for text in ids}
-        with self._database.snapshot():
-            contexts = [*self._select("r.event_id", brought), *self._select("r.position", positions)]
-            sessions = self._sessions({row[10] for row in contexts} - {None})
-            lines = self._lines([row[11] for row in contexts if row[11] is not None])
-        found: dict[str, list[Stored]] = {}
-        for row in contexts:
-            context = rows.context_from_row(row, self._store_id)
-            line = lines.get(row[11])
-            name, data, origin = context.event_name, None, Origin()
-            if line is not None:
-                name, data, origin = line.event_name, line.data, line.origin
-            stored = Stored(context, sessions.get(row[10]), name, data, origin)
-            found.setdefault(context.event_id, []).append(stored)
-        return found
+    def _first_met(self, stored: Stored) -> bool:
+        position = stored.context.position
+        return self._met.execute("INSERT OR IGNORE INTO met VALUES (?)", (position,)).rowcount > 0
 
-    def _select(self, column: str, values: set[Any]) -> list[Row]:
-        marks = ",".join("?" * len(values))
-        sql = f"{rows.select_contexts()} WHERE {column} IN ({marks}) ORDER BY r.position"
-        return self._database.ask(sql, list(values)) if values else []
 
-    def _sessions(self, positions: set[int]) -> dict[int | None, dict[str, Any]]:
-        marks = ",".join("?" * len(positions))
-        columns = "position, session_id, agent_id, sandbox_uuid, created_at, extra"
-        found = self._database.ask(f"SELECT {columns} FROM session WHERE position IN ({marks})", list(positions))
-        return {row[0]: rows.session_from_row(row[1:]) for row in found}
-
-    def _lines(self, places: list[int]) -> dict[int | None, _Line]:
-        """The lines at these places, large fields put back; what cannot be read is left out."""
-        found: dict[int | None, _Line] = {}
-        for place, line in zip(places, self._log.lines([rows.log_place(place) for place in places]), strict=True):
-            if line is None:
-                continue
-            try:
-                decoded = _decode_line(line)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
-                continue
-            if refers(line):
-                decoded = msgspec.structs.replace(decoded, data=self._restored(decoded.data))
-            found[place] = decoded
-        return found
-
-    def _restored(self, data: dict[str, Any]) -> dict[str, Any]:
-        hashes = named(data)
-        marks = ",".join("?" * len(hashes))
-        stored = self._database.ask(f"SELECT hash, data FROM payload WHERE hash IN ({marks})", hashes)
-        fields = ((digest, rows.payload_from_column(column)) for digest, column in stored)
-        return restore(data, {digest: field for digest, field in fields if field is not None})
+def _id(event: SourceEvent) -> str:
+    """What the event is found by: its own id, or the one in a reference to it; empty where there is none."""
+    context = event.context or {}
+    for found in (context.get("_event_id"), context.get("_ref"), event.ref):
+        if type(found) is str and found:
+            return alias_of(found)
+    return ""
 
 
 def _differences(event: SourceEvent, stored: Stored) -> Iterator[str]:
     """What the original says otherwise than the store."""
-    if event.event_name != stored.event_name:
-        yield f"its name is {stored.event_name!r}, was {event.event_name!r}"
-    if _json(event.data or {}) != _json(stored.data or {}):
-        yield (
-            "its data is gone"
-            if stored.data is None
-            else f"its data differs in {_where(event.data or {}, stored.data)}"
-        )
-    source = event.context or {}
+    line = stored.line
+    name = stored.context.event_name if line is None else line.event_name
+    if event.event_name != name:
+        yield f"its name is {name!r}, was {event.event_name!r}"
+    yield from _differing_data(event.data or {}, {} if line is None else line.data)
+    yield from _differing_context(event.context or {}, stored)
+    if event.data is not None:
+        kept = {} if line is None else line.origin.line
+        for key, value in event.envelope.items():
+            if key != "timestamp" and not _same(event.envelope, kept, key):
+                yield f"{key} beside its data is gone, was {_shown(value)}"
+
+
+def _differing_data(source: dict[str, Any], stored: dict[str, Any]) -> Iterator[str]:
+    if _json(source) == _json(stored):
+        return
+    if not stored:
+        yield "its data is gone"
+        return
+    names = (name for name in source.keys() | stored.keys() if not _same(source, stored, name))
+    yield f"its data differs in {', '.join(sorted(names))}"
+
+
+def _differing_context(source: dict[str, Any], stored: Stored) -> Iterator[str]:
     wire = _wire(stored)
     for name, value in source.items():
         if name not in wire:
             if value is not None:
                 yield f"{name} is gone, was {_shown(value)}"
-        elif name == "_event_timestamp" and nanoseconds(value) == stored.context.time_ns:
-            continue
-        elif _json(value) != _json(wire[name]):
+        elif not _same(source, wire, name) and not (
+            name == "_event_timestamp" and nanoseconds(value) == stored.context.time_ns
+        ):
             yield f"{name} is {_shown(wire[name])}, was {_shown(value)}"
-    for name in wire.keys() - source.keys() - OF_EVERY_CONTEXT:
+    for name in sorted(wire.keys() - source.keys() - OF_EVERY_CONTEXT):
         yield f"{name} is {_shown(wire[name])}, and was not there"
 
 
@@ -194,13 +145,22 @@ def _wire(stored: Stored) -> dict[str, Any]:
     wire = context.to_dict()
     if stored.session is not None:
         wire["_session"] = stored.session
-    return {name: value for name, value in wire.items() if name not in stored.origin.absent} | stored.origin.context
+    if stored.line is None:
+        return wire
+    origin = stored.line.origin
+    return {name: value for name, value in wire.items() if name not in origin.absent} | origin.context
 
 
-def _where(source: dict[str, Any], stored: dict[str, Any]) -> str:
-    nothing = object()
-    names = source.keys() | stored.keys()
-    return ", ".join(sorted(name for name in names if source.get(name, nothing) != stored.get(name, nothing))) or "type"
+def _is_its_time(event: SourceEvent, stored: Stored) -> bool:
+    """Whether the line has the time that the original's line had, which is not that of the context."""
+    if stored.line is None or "timestamp" not in event.envelope:
+        return True
+    return _json(stored.line.timestamp) == _json(event.envelope["timestamp"])
+
+
+def _same(one: dict[str, Any], other: dict[str, Any], name: str) -> bool:
+    """Whether both have the same under a name, as JSON: 1, 1.0 and true are three values."""
+    return name in one and name in other and _json(one[name]) == _json(other[name])
 
 
 def _shown(value: Any) -> str:

@@ -52,7 +52,7 @@ class Comparison(msgspec.Struct):
     repeated: int = 0
     """Of the equal ones, those that the original has more than once."""
     without_id: int = 0
-    """Without a context or an event id, so that there is nothing to find them by: not compared."""
+    """With neither an id nor a time, so that there is nothing to find them by: not compared."""
     bad_lines: int = 0
     besides: int = 0
     """Contexts of the store that the original does not have."""

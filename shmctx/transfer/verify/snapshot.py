@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from shmctx.cold import schema
-from shmctx.cold.connection import Connection, connect
+from shmctx.cold.connection import Connection, connect, translated
 from shmctx.cold.questions import CHUNK
 from shmctx.cold.reader import READER_PRAGMAS, check_exists
 from shmctx.cold.rows import RECORD_COLUMNS, SPAN, Row
-from shmctx.cold.sqlite import translated
 from shmctx.errors import ColdMismatch
 from shmctx.forks import fork_gate
 
