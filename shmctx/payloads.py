@@ -3,7 +3,6 @@
 In place of the field stands `{"$payload": HASH, "size": BYTES}`. The hash is BLAKE2b over the field's JSON, 160 bits.
 """
 
-import hashlib
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -58,7 +57,9 @@ def split(
 
 def digest(field: bytes) -> bytes:
     """The hash that names a field."""
-    return hashlib.blake2b(field, digest_size=HASH_BYTES).digest()
+    from hashlib import blake2b  # its OpenSSL is a part of what `import shmctx` would take, and few processes need it
+
+    return blake2b(field, digest_size=HASH_BYTES).digest()
 
 
 def alias(found: bytes) -> str:

@@ -12,10 +12,9 @@ from weakref import WeakKeyDictionary
 
 import aiosqlite
 
-from shmctx.cold.connection import SelfGated, connect
+from shmctx.cold.connection import SelfGated, connect, translate
 from shmctx.cold.questions import FileRead, Question, Steps
 from shmctx.cold.reader import POOL_SIZE, READER_PRAGMAS, STORE_ID, check_exists, check_store
-from shmctx.cold.sqlite import translate
 from shmctx.names import SQL_FUNCTION
 
 T = TypeVar("T")

@@ -10,15 +10,27 @@ thread is inside the library (`forks`), and its owner opens another one when it 
 
 import contextlib
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 from weakref import WeakSet
 
+from shmctx.errors import ColdUnavailable
 from shmctx.forks import fork_gate
 
 BUSY_TIMEOUT = 2.0
 """Seconds to wait for a lock that a foreign tool holds on the database."""
+
+_HINTS = (
+    ("locked", "Another program holds a lock on the database; the drain tries again by itself."),
+    ("readonly", "Make the file and its directory writable; records stay in the ring until then."),
+    ("full", "Free space on the database's disk; records stay in the ring until then."),
+    ("malformed", "The database is damaged: restore it from a backup, or move it away to start a new one."),
+    ("not a database", "Name another file, or move this one away."),
+    ("disk I/O", "Look at the kernel's log for the disk; records stay in the ring until it works again."),
+    ("unable to open", "Check that the directory exists and belongs to this user."),
+)
 
 _open: WeakSet["Connection"] = WeakSet()
 
@@ -78,6 +90,23 @@ def connect(path: Path, kind: type[C], *, readonly: bool) -> C:
         factory=kind,
     )
     return connection
+
+
+@contextlib.contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Around every use of SQLite: its errors as ColdUnavailable with what to do next, and no fork meanwhile."""
+    try:
+        with fork_gate:
+            yield
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+
+
+def translate(error: sqlite3.Error, path: str) -> ColdUnavailable:
+    """The ColdUnavailable for one of SQLite's errors."""
+    text = str(error)
+    hint = next((hint for word, hint in _HINTS if word in text), "")
+    return ColdUnavailable(f"The database {path} cannot be used: {text}.", hint=hint)
 
 
 def _close_all() -> None:

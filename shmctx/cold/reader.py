@@ -5,9 +5,8 @@ import threading
 from pathlib import Path
 from typing import TypeVar, cast
 
-from shmctx.cold.connection import Connection, connect
+from shmctx.cold.connection import Connection, connect, translate, translated
 from shmctx.cold.questions import FileRead, Question
-from shmctx.cold.sqlite import translate, translated
 from shmctx.errors import ColdMismatch, ColdUnavailable
 from shmctx.forks import fork_gate
 from shmctx.names import SQL_FUNCTION

@@ -16,47 +16,18 @@ from pathlib import Path
 import msgspec
 
 from shmctx.cold import Batch, Cursor, Damaged, rows, schema
-from shmctx.cold.connection import Connection, connect
+from shmctx.cold.connection import Connection, connect, translated
 from shmctx.cold.eventlog import EventLog
 from shmctx.cold.insert import Inserter
 from shmctx.cold.marking import drop_unused
 from shmctx.cold.pruning import Pruner
 from shmctx.errors import ColdMismatch, ColdUnavailable, LeadershipLost
-from shmctx.forks import fork_gate
 from shmctx.hot._core import FIRST_POSITION
 from shmctx.hot.shapes import RecordTuple
 from shmctx.settings import Retention
 
 CHECKPOINT_BYTES = 8 << 20
 """Write-ahead log that is worth a checkpoint while the drain is busy."""
-
-_HINTS = (
-    ("locked", "Another program holds a lock on the database; the drain tries again by itself."),
-    ("readonly", "Make the file and its directory writable; records stay in the ring until then."),
-    ("full", "Free space on the database's disk; records stay in the ring until then."),
-    ("malformed", "The database is damaged: restore it from a backup, or move it away to start a new one."),
-    ("not a database", "Name another file, or move this one away."),
-    ("disk I/O", "Look at the kernel's log for the disk; records stay in the ring until it works again."),
-    ("unable to open", "Check that the directory exists and belongs to this user."),
-)
-
-
-@contextlib.contextmanager
-def translated(path: str) -> Iterator[None]:
-    """Around every use of SQLite: its errors as ColdUnavailable with what to do next, and no fork meanwhile."""
-    try:
-        with fork_gate:
-            yield
-    except sqlite3.Error as error:
-        raise translate(error, path) from error
-
-
-def translate(error: sqlite3.Error, path: str) -> ColdUnavailable:
-    """The ColdUnavailable for one of SQLite's errors."""
-    text = str(error)
-    hint = next((hint for word, hint in _HINTS if word in text), "")
-    return ColdUnavailable(f"The database {path} cannot be used: {text}.", hint=hint)
-
 
 class SqliteWriter:
     """A ColdWriter. Opening it creates or migrates the database. A fork closes it, unless its owner is in the fork

@@ -8,11 +8,10 @@ from pathlib import Path
 import msgspec
 
 from shmctx.cold import retention, rows
-from shmctx.cold.connection import Connection, connect
+from shmctx.cold.connection import Connection, connect, translated
 from shmctx.cold.logged import directory_of
 from shmctx.cold.reader import READER_PRAGMAS, check_exists
 from shmctx.cold.retention import Plan, Report
-from shmctx.cold.sqlite import translated
 from shmctx.settings import Retention
 
 _CONTEXTS = 4096  # looked at in one question

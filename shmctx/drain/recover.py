@@ -15,8 +15,8 @@ import msgspec
 
 from shmctx import process
 from shmctx.cold import Batch, Cursor
-from shmctx.cold.connection import Connection, connect
-from shmctx.cold.sqlite import SqliteWriter, translated
+from shmctx.cold.connection import Connection, connect, translated
+from shmctx.cold.sqlite import SqliteWriter
 from shmctx.drain import generation
 from shmctx.drain.ageing import forget
 from shmctx.drain.election import Election

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from shmctx import process
 from shmctx.cold import Batch, schema
-from shmctx.cold.connection import Connection, connect
+from shmctx.cold.connection import Connection, connect, translated
 from shmctx.cold.logged import default_directory, directory_of
-from shmctx.cold.sqlite import SqliteWriter, translated
+from shmctx.cold.sqlite import SqliteWriter
 from shmctx.drain.election import Election
 from shmctx.errors import LeaderAlive, SegmentError, TargetUnavailable
 from shmctx.forks import fork_gate

@@ -10,10 +10,9 @@ import msgspec
 from shmctx import drafts
 from shmctx.attachment import Attachment
 from shmctx.cold import Query, questions
-from shmctx.cold.connection import Connection, connect
+from shmctx.cold.connection import Connection, connect, translated
 from shmctx.cold.logged import directory_of
 from shmctx.cold.reader import STORE_ID, SqliteReader, check_exists
-from shmctx.cold.sqlite import translated
 from shmctx.errors import ColdMismatch, ContextNotFound, LogUnavailable
 from shmctx.filters import Filters, wanted
 from shmctx.log.reader import LogReader

@@ -8,9 +8,8 @@ import msgspec
 
 from shmctx import records
 from shmctx.cold import rows
-from shmctx.cold.connection import SelfGated, connect
+from shmctx.cold.connection import SelfGated, connect, translated
 from shmctx.cold.logged import directory_of, encode_line
-from shmctx.cold.sqlite import translated
 from shmctx.context import EVENT_PREFIX, Context
 from shmctx.log.reader import LogReader
 from shmctx.records import StoredEvent

@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 
 from shmctx.cold import Batch
-from shmctx.cold.connection import Connection, connect
-from shmctx.cold.sqlite import SqliteWriter, translated
+from shmctx.cold.connection import Connection, connect, translated
+from shmctx.cold.sqlite import SqliteWriter
 from shmctx.context import EVENT_PREFIX
 from shmctx.errors import ColdUnavailable, LogUnavailable, TransferError
 from shmctx.settings import Settings

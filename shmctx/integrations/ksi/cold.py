@@ -12,11 +12,10 @@ from typing import Any
 
 import msgspec
 
-from shmctx.cold.connection import SelfGated, connect
+from shmctx.cold.connection import SelfGated, connect, translated
 from shmctx.cold.logged import directory_of
 from shmctx.cold.reader import STORE_ID, check_exists, check_store
 from shmctx.cold.schema import identity_sql
-from shmctx.cold.sqlite import translated
 from shmctx.cold.survey import stored_retention
 from shmctx.errors import NotDurable, StoreClosed
 from shmctx.forks import fork_gate
