@@ -102,7 +102,7 @@ def _rest(event: SourceEvent, source: Mapping[str, Any], odd: dict[str, Any], ab
         odd["_event_name"] = source["_event_name"]
     line = event.envelope
     logged = _encode(line.pop("timestamp")) if "timestamp" in line else b""
-    if event.form == "bare":
+    if event.context is None:
         absent = [EMBEDDED]
     if not logged and event.data is not None:
         absent = [*absent, "timestamp"]

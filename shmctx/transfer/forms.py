@@ -66,6 +66,15 @@ class SourceEvent(msgspec.Struct):
         """`file:line`."""
         return f"{self.file}:{self.line}"
 
+    def resolve(self, context: dict[str, Any]) -> None:
+        """Take the context that the reference leads to. One that leads nowhere stays where it is."""
+        self.context = context
+        self.time_ns = time_of(context, self.envelope)
+        for holder in (self.data or {}, self.envelope):
+            for name in (EMBEDDED, *REFERENCES):
+                if holder.get(name) == self.ref:
+                    del holder[name]
+
 
 class Unfit(Exception):
     """Why a line is no event."""
@@ -114,13 +123,15 @@ def _other_form(name: Any, data: dict[str, Any], root: dict[str, Any]) -> Source
 
 
 def _embedded(data: dict[str, Any], root: dict[str, Any]) -> tuple[dict[str, Any] | None, str | None]:
-    """(context, reference) of what stands where a context is embedded. Raises Unfit for what is neither."""
+    """(context, reference) of what stands where a context is embedded; a reference stays there until it is resolved,
+    and so does what means that there is none. Raises Unfit for anything else."""
     for holder in (data, root):
         if EMBEDDED in holder:
-            found = holder.pop(EMBEDDED)
+            found = holder[EMBEDDED]
             if type(found) is dict:
+                del holder[EMBEDDED]
                 return found, None
-            if type(found) is str and found.startswith("ctx_"):
+            if _is_reference(found):
                 return None, found
             if found is not None and found != "":
                 raise Unfit(f"its context is a {_kind(found)}")
@@ -130,11 +141,14 @@ def _embedded(data: dict[str, Any], root: dict[str, Any]) -> tuple[dict[str, Any
 def _reference(data: dict[str, Any], root: dict[str, Any]) -> str | None:
     for holder, names in ((root, REFERENCES), (data, _REFERENCES_IN_DATA)):
         for name in names:
-            found = holder.get(name)
-            if type(found) is str and found.startswith("ctx_"):
-                del holder[name]
+            found: str | None = holder.get(name)
+            if _is_reference(found):
                 return found
     return None
+
+
+def _is_reference(value: object) -> bool:
+    return type(value) is str and value.startswith("ctx_")
 
 
 def _flat(data: dict[str, Any], root: dict[str, Any]) -> dict[str, Any] | None:
@@ -142,7 +156,7 @@ def _flat(data: dict[str, Any], root: dict[str, Any]) -> dict[str, Any] | None:
     context: dict[str, Any] = {}
     for holder in (data, root):
         if not FLAT_NAMES.isdisjoint(holder):
-            for name in [name for name in holder if name.startswith("_")]:
+            for name in [name for name in holder if name.startswith("_") and name != EMBEDDED]:
                 context[name] = holder.pop(name)
     if not context and "event_id" in root:
         for name in [name for name in root if name in ROOT_NAMES]:

@@ -16,7 +16,7 @@ from zlib import crc32
 import msgspec
 
 from shmctx.transfer import lines
-from shmctx.transfer.forms import SourceEvent, Unfit, event_of, time_of
+from shmctx.transfer.forms import SourceEvent, Unfit, event_of
 from shmctx.transfer.ksi_database import KsiDatabase
 
 __all__ = ["BadLine", "SourceEvent", "Sources", "read"]
@@ -101,9 +101,9 @@ class Sources:
         events = [event for event in found if isinstance(event, SourceEvent) and event.ref and event.context is None]
         contexts = self.lookup([event.ref for event in events if event.ref])
         for event in events:
-            event.context = contexts.get(event.ref or "")
-            if event.context is not None:
-                event.time_ns = time_of(event.context, event.envelope)
+            context = contexts.get(event.ref or "")
+            if context is not None:
+                event.resolve(context)
         return found
 
     def lookup(self, refs: Sequence[str]) -> dict[str, dict[str, Any]]:
