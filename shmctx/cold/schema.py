@@ -197,6 +197,7 @@ MIGRATIONS: tuple[str, ...] = (
         end INTEGER NOT NULL,
         last_size INTEGER NOT NULL,
         last_crc INTEGER NOT NULL,
+        rest_crc INTEGER,
         bad_lines INTEGER NOT NULL,
         counts TEXT NOT NULL,
         UNIQUE (path, first_line)

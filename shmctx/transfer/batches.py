@@ -72,7 +72,8 @@ def _prepared(
     bad: list[BadLine] = []
     now_ns = time.time_ns()
     for item in found:
-        progress.pass_over(item)
+        if not progress.pass_over(item):
+            continue
         if isinstance(item, SourceEvent):
             progress.counts.see(item)
             try:

@@ -3,6 +3,7 @@
 import sqlite3
 from collections import Counter
 from typing import Self
+from zlib import crc32
 
 import msgspec
 
@@ -12,11 +13,12 @@ from shmctx.transfer.sources import BadLine
 
 EXAMPLES = 20
 """Places that a report names of each kind."""
-_SELECT = "SELECT path, first_line, end, last_size, last_crc, bad_lines, counts FROM source"
+_SELECT = "SELECT path, first_line, end, last_size, last_crc, rest_crc, bad_lines, counts FROM source"
 _UPSERT = """
-INSERT INTO source (path, first_line, end, last_size, last_crc, bad_lines, counts) VALUES (?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (path, first_line) DO UPDATE SET end = excluded.end, last_size = excluded.last_size,
-last_crc = excluded.last_crc, bad_lines = excluded.bad_lines, counts = excluded.counts"""
+INSERT INTO source (path, first_line, end, last_size, last_crc, rest_crc, bad_lines, counts)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path, first_line) DO UPDATE SET
+end = excluded.end, last_size = excluded.last_size, last_crc = excluded.last_crc, rest_crc = excluded.rest_crc,
+bad_lines = excluded.bad_lines, counts = excluded.counts"""
 
 
 class Counts(msgspec.Struct):
@@ -94,15 +96,18 @@ class Progress(msgspec.Struct):
     end: int = 0
     last_size: int = 0
     last_crc: int = 0
+    rest_crc: int | None = None
+    """Of what followed and was no whole line: it was told of, and is looked at again."""
     counts: Counts = msgspec.field(default_factory=Counts)
 
-    def pass_over(self, found: SourceEvent | BadLine) -> None:
-        """Reading goes on behind this."""
-        if found.size:
-            self.last_size, self.last_crc = found.size, found.crc
-        else:
-            self.last_size += found.end - self.end
-        self.end = found.end
+    def pass_over(self, found: SourceEvent | BadLine) -> bool:
+        """Reading goes on behind this; False for the same rest of a text that was told of before."""
+        if isinstance(found, BadLine) and not found.whole:
+            rest = crc32(found.raw, found.size)
+            known, self.rest_crc = self.rest_crc, rest
+            return rest != known
+        self.end, self.last_size, self.last_crc = found.end, found.size, found.crc
+        return True
 
     def copy(self) -> Self:
         """As it is now."""
@@ -113,9 +118,9 @@ def known(connection: sqlite3.Connection) -> tuple[dict[tuple[str, bytes], Progr
     """What the database has of sources, and how many bytes of bad lines were told of."""
     found: dict[tuple[str, bytes], Progress] = {}
     told = 0
-    for path, first_line, end, last_size, last_crc, bad_lines, counts in connection.execute(_SELECT):
-        decoded = msgspec.json.decode(counts, type=Counts)
-        found[path, first_line] = Progress(path, first_line, end, last_size, last_crc, decoded)
+    for *columns, bad_lines, counts in connection.execute(_SELECT):
+        progress = Progress(*columns, msgspec.json.decode(counts, type=Counts))
+        found[progress.path, progress.first_line] = progress
         told = max(told, bad_lines)
     return found, told
 
@@ -123,5 +128,4 @@ def known(connection: sqlite3.Connection) -> tuple[dict[tuple[str, bytes], Progr
 def note(connection: sqlite3.Connection, progress: Progress, bad_lines: int) -> None:
     """Remember it, inside a transaction."""
     counts = msgspec.json.encode(progress.counts).decode()
-    row = (progress.path, progress.first_line, progress.end, progress.last_size, progress.last_crc, bad_lines, counts)
-    connection.execute(_UPSERT, row)
+    connection.execute(_UPSERT, (*msgspec.structs.astuple(progress)[:6], bad_lines, counts))

@@ -95,8 +95,7 @@ class Meter:
 def read(path: Path, start: int = 0, meter: Meter | None = None) -> Iterator[Line]:
     """The lines of a file that end behind `start`, in bytes of uncompressed text. Raises SourceUnreadable.
 
-    A compressed file is read from its beginning. Where its damage begins, reading ends with a line that says so, which
-    ends one byte behind the others.
+    A compressed file is read from its beginning. Where its damage begins, reading ends with a line that says so.
     """
     with contextlib.ExitStack() as stack:
         with _translated(path):
@@ -135,8 +134,7 @@ def _lines(text: BinaryIO, end: int, start: int, path: Path) -> Iterator[Line]:
             if flaw and line[-1:] != b"\n":
                 size += _skip_line(text)
         except (EOFError, zlib.error, zstd.ZstdError, gzip.BadGzipFile) as error:
-            if end >= start:
-                yield Line(number, end + 1, b"", f"the compressed text cannot be read further: {error}", whole=False)
+            yield Line(number, end, b"", f"the compressed text cannot be read further: {error}", whole=False)
             return
         except OSError as error:
             raise _unreadable(path, error) from None
