@@ -83,5 +83,6 @@ def run(chapter: Path, name: str, runner: asyncio.Runner) -> int:
 
 
 if __name__ == "__main__":
+    sys.path[0] = ""  # as in `python -m asyncio`: files that a chapter writes can be imported
     with asyncio.Runner() as the_runner:
         print(run(Path(sys.argv[1]), sys.argv[2], the_runner))
