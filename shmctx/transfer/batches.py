@@ -55,8 +55,8 @@ def _resumed(path: Path, done: Mapping[tuple[str, bytes], Progress]) -> Progress
     if found is None or path == lines.STDIN:
         return fresh
     last = next(lines.read(path, max(found.end - found.last_size, 0)), None)
-    if last is not None and crc_of(last.text) == found.last_crc:
-        return found
+    if last is not None and crc_of(last.text[: found.last_size]) == found.last_crc:
+        return found  # also where somebody wrote on in the same line
     return fresh
 
 

@@ -119,7 +119,7 @@ def known(connection: sqlite3.Connection) -> tuple[dict[tuple[str, bytes], Progr
     found: dict[tuple[str, bytes], Progress] = {}
     told = 0
     for *columns, bad_lines, counts in connection.execute(_SELECT):
-        progress = Progress(*columns, msgspec.json.decode(counts, type=Counts))
+        progress = Progress(*columns, counts=msgspec.json.decode(counts, type=Counts))
         found[progress.path, progress.first_line] = progress
         told = max(told, bad_lines)
     return found, told
