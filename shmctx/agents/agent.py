@@ -51,7 +51,7 @@ class Program(NamedTuple):
     command: Sequence[str]
     env: Mapping[str, str] | None
     options: Mapping[str, Any]
-    """Of subprocess.Popen: cwd, stdin, stdout, stderr."""
+    """Of subprocess.Popen."""
 
 
 class Agent:

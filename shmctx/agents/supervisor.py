@@ -1,9 +1,11 @@
 """The agents of one process: spawned, found by their id, ended together."""
 
 import asyncio
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from shmctx.agents.agent import Agent, Program
 from shmctx.agents.restarting import Restart, When
@@ -46,17 +48,20 @@ class Agents(Mapping[str, Agent]):
         env: Mapping[str, str] | None = None,
         event_name: str = SPAWN,
         data: Mapping[str, Any] | None = None,
-        options: Mapping[str, Any] | None = None,
+        cwd: str | PathLike[str] | None = None,
+        stdin: int | IO[Any] | None = subprocess.DEVNULL,
+        stdout: int | IO[Any] | None = None,
+        stderr: int | IO[Any] | None = None,
         **fields: Any,
     ) -> Agent:
         """Put `agent:spawn`, a child of the current context, and start a process that continues it by `from_env()`.
 
         `command`: program and arguments, through no shell. `env`: instead of this process's environment. `data`:
-        the event's (default: the command). `options`: cwd, stdin, stdout, stderr, as subprocess.Popen takes them.
-        `fields`: more of the spawn context, as put takes them.
+        the event's (default: the command). `cwd`, `stdin`, `stdout`, `stderr`: as subprocess.Popen takes them; an agent
+        is no reader of this process's terminal. `fields`: more of the spawn context, as put takes them.
 
-        Raises InvalidField, AgentsClosed, what put raises, and OSError where the program cannot be started; the
-        spawn event then has the error.
+        Raises InvalidField, AgentsClosed, what put raises (then nothing was started), and OSError or ValueError where
+        the program cannot be started; the spawn event then has the error.
         """
         asyncio.get_running_loop()  # RuntimeError before anything starts
         if self._closed:
@@ -69,10 +74,11 @@ class Agents(Mapping[str, Agent]):
         told = {"command": list(command)} if data is None else data
         scope = self._store.enter(event_name, told, agent_id=agent_id, **fields)
         assert isinstance(scope.context, Context)
-        program = Program(list(command), env, dict(options or {}))
+        options = {"cwd": cwd, "stdin": stdin, "stdout": stdout, "stderr": stderr}
+        program = Program(list(command), env, options)
         try:
             agent = Agent(self._store, scope.context, program, policy, self._grace)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self._store.annotate(
                 scope.context.ref, error=True, error_type=type(error).__name__, error_message=str(error)
             )

@@ -5,7 +5,6 @@ import contextlib
 import itertools
 import os
 import signal
-import subprocess
 import sys
 import textwrap
 
@@ -280,6 +279,32 @@ def test_what_an_agent_leaves_running_ends_with_it(store):
         psutil.Process(store.event(left.ref).data["child"]).wait(LIMIT)
 
 
+def test_an_exit_waits_for_room_in_a_full_ring(stores, wait_for):
+    """Nobody drains, and the agent fills the ring before it ends."""
+    store = stores.leaderless(ring_size=4096)
+    script = """
+        import shmctx
+        store = shmctx.from_env(settings=shmctx.Settings(put_timeout=0.01))
+        try:
+            while True:
+                store.put("agent:filler")
+        except shmctx.RingFull:
+            pass
+    """
+
+    async def main():
+        async with Agents(store) as agents:
+            agent = agents.spawn("a", python(script))
+            await asyncio.to_thread(wait_for, lambda: agent.pid is None)
+            assert "a" in agents
+            await asyncio.to_thread(stores.drain)
+            return await agent.wait()
+
+    exited = run(main)
+    assert store[exited.ref].event_name == "agent:exit"
+    assert store[exited.last_ref].event_name == "agent:filler"
+
+
 def test_a_cancelled_supervisor_leaves_no_process(store):
     async def main():
         agent = Agents(store).spawn("a", python(IDLES))
@@ -295,11 +320,14 @@ def test_a_program_that_is_not_there_is_an_error_of_its_spawn_event(store):
         async with Agents(store) as agents:
             with pytest.raises(FileNotFoundError):
                 agents.spawn("a", ["/no/such/program"])
+            with pytest.raises(ValueError, match="null byte"):
+                agents.spawn("a", ["true\0"])
             assert not agents
 
     run(main)
-    (spawned,) = store.query(errors=True)
-    assert (spawned.event_name, spawned.error_type) == ("agent:spawn", "FileNotFoundError")
+    spawned = store.query(errors=True)
+    assert [one.error_type for one in spawned] == ["FileNotFoundError", "ValueError"]
+    assert {one.event_name for one in spawned} == {"agent:spawn"}
 
 
 def test_a_program_that_is_gone_when_it_is_started_again_is_a_failed_run(store, tmp_path):
@@ -361,13 +389,12 @@ def test_agents_of_agents_are_one_chain(store):
 
 def test_output_and_directory_are_the_caller_s_choice(store, tmp_path):
     async def main(output):
-        options = {"cwd": tmp_path, "stdout": output, "stdin": subprocess.DEVNULL}
         async with Agents(store) as agents:
-            env = {**os.environ, "MARK": "7"}
-            script = "import os; print(os.getcwd(), os.environ['MARK'])"
-            await agents.spawn("a", python(script), options=options, env=env, data={"why": "test"}).wait()
+            given = {"cwd": tmp_path, "stdout": output, "env": {**os.environ, "MARK": "7"}, "data": {"why": "test"}}
+            script = "import os, sys; print(os.getcwd(), os.environ['MARK'], sys.stdin.read())"
+            await agents.spawn("a", python(script), **given).wait()
 
     with (tmp_path / "output").open("w") as output:
         run(lambda: main(output))
-    assert (tmp_path / "output").read_text() == f"{tmp_path} 7\n"
+    assert (tmp_path / "output").read_text() == f"{tmp_path} 7 \n"
     assert store.event(store.query(event_name="agent:spawn")[0].ref).data == {"why": "test"}
