@@ -37,17 +37,17 @@ PROGRAM = """
             return state
 
         checkpoints.register("counter", lambda: state, restore)
-        await checkpoints.restore()
-        async for event in checkpoints.since_last(event_name="count"):
-            state["n"] = state["again"] = event.data["n"]
-        if sys.argv[3] == "hang":
-            checkpoints.register("slow", capture, print)
-        print(state["n"], state["again"], flush=True)
-        while True:
-            await router.emit("count", {"n": state["n"] + 1})
-            print(state["n"], flush=True)
-            if state["n"] % 3 == 0:
-                await checkpoints.take()
+        async with checkpoints:
+            async for event in checkpoints.since_last(event_name="count"):
+                state["n"] = state["again"] = event.data["n"]
+            if sys.argv[3] == "hang":
+                checkpoints.register("slow", capture, print)
+            print(state["n"], state["again"], flush=True)
+            while True:
+                await router.emit("count", {"n": state["n"] + 1})
+                print(state["n"], flush=True)
+                if state["n"] % 3 == 0:
+                    await checkpoints.take()
     asyncio.run(main())
 """
 

@@ -163,6 +163,7 @@ def test_a_chosen_one_is_kept_until_it_is_used_and_no_longer(application, store)
     assert choose(store, old.ref).ref == old.ref
     takes(app, 3)
     store.prune(older_than=0)
+    assert old.ref in [one.ref for one in run(app.checkpoints.list())]
     app, report = started(lambda **states: application(settings={"keep": 1}, **states))
     assert app.states == {"n": 1}
 

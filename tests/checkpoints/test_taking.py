@@ -247,13 +247,14 @@ def test_one_is_taken_every_interval_at_the_start_and_at_the_end(application, st
 
 
 def fill(store):
+    """Until not even a small record fits. Raises RingFull."""
     while True:
-        store.put("filler", _fill="x" * 1000)
+        store.put("filler")
 
 
-def test_an_interval_goes_on_after_a_checkpoint_that_was_not_taken(stores, wait_for):
+def test_an_interval_goes_on_after_a_checkpoint_that_was_not_taken(stores, caplog, wait_for):
     """The ring is full and nobody drains; then somebody does."""
-    store = stores.leaderless(1 << 14)
+    store = stores.leaderless(1 << 14, durable_timeout=0.2)
 
     async def live():
         checkpoints = Checkpoints(store, interval=0.01)
@@ -263,11 +264,11 @@ def test_an_interval_goes_on_after_a_checkpoint_that_was_not_taken(stores, wait_
             leader.close()
             with pytest.raises(shmctx.RingFull):
                 fill(store)
-            again = stores.attach(standby=True)
+            await asyncio.to_thread(wait_for, lambda: "No checkpoint of main was taken" in caplog.text)
+            stores.attach(standby=True)
             async for event in store.follow(event_name="checkpoint:taken"):
                 if event.data["reason"] == "interval":
                     break
-            return again
 
     run(live())
 
@@ -331,9 +332,9 @@ def test_a_checkpoint_that_is_cancelled_is_whole_or_not_there(application):
     assert restarted(application, n=0) == {"n": 100}
 
 
-def test_a_cancelled_one_does_not_come_later(stores):
+def test_a_cancelled_one_does_not_come_later(stores, wait_for):
     """It waits for space in the ring when it is cancelled, and there is space a moment after it has ended."""
-    store = stores.leaderless(1 << 14)
+    store = stores.leaderless(1 << 14, put_timeout=0.5)
     checkpoints = Checkpoints(store)
     with pytest.raises(shmctx.RingFull):
         fill(store)
@@ -341,8 +342,7 @@ def test_a_cancelled_one_does_not_come_later(stores):
     async def live():
         before = store.stats()["counters"]["space_waits"]
         task = asyncio.ensure_future(checkpoints.take())
-        while store.stats()["counters"]["space_waits"] == before:
-            await asyncio.sleep(0.001)
+        await asyncio.to_thread(wait_for, lambda: store.stats()["counters"]["space_waits"] > before)
         task.cancel()
         await asyncio.wait({task})
         stores.drain()
