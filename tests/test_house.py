@@ -44,7 +44,7 @@ LAYERS = [
     {"records"},
     {"context"},
     # The extension is the floor, though its file lies with its caller: refs are decoded in C.
-    {"refs", "settings", "errors", "process", "forks", "names", "hot.shapes", "hot._core"},
+    {"refs", "settings", "errors", "process", "forks", "moments", "names", "hot.shapes", "hot._core"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

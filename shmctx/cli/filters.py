@@ -1,33 +1,25 @@
 """Options that say which contexts or events a command is about: the filters of Store.query and of the Monitor."""
 
 import functools
-import re
-import time
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any, TypeVar
 
 import click
 
-F = TypeVar("F", bound=Callable[..., Any])
+from shmctx import moments
+from shmctx.errors import InvalidField
 
-_AGE = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def moment(_context: click.Context, _option: click.Parameter, text: str | None) -> float | None:
     """Seconds since 1970 from an age (`10m` ago), seconds since 1970, or an ISO time, local unless it has a zone."""
     if text is None:
         return None
-    match = _AGE.fullmatch(text)
-    if match:
-        return time.time() - float(match[1]) * _UNITS[match[2]]
     try:
-        return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError):
-        raise click.BadParameter(
-            f"{text!r} is no time; write 10m, 2h, 1d, 2026-01-31T12:00 or seconds since 1970."
-        ) from None
+        return moments.moment(text)
+    except InvalidField as error:
+        raise click.BadParameter(error.message) from None
 
 
 def chosen_fields(_context: click.Context, _option: click.Parameter, text: str | None) -> str | list[str] | None:
