@@ -273,6 +273,28 @@ def test_an_interval_goes_on_after_a_checkpoint_that_was_not_taken(stores, caplo
     run(live())
 
 
+def test_the_end_lets_one_that_is_being_taken_finish(application):
+    """No participant is cancelled, or captured twice at once."""
+    app = application(settings={"interval": 0.001})
+    begun, ended = asyncio.Event(), []
+
+    async def capture():
+        begun.set()
+        for _ in range(20):
+            await asyncio.sleep(0.001)
+        ended.append(None)
+
+    async def live():
+        app.register("slow", capture)
+        async with app.checkpoints:
+            ended.clear()
+            begun.clear()
+            await begun.wait()
+
+    run(live())
+    assert len(ended) == 2  # that one, and the last
+
+
 def test_the_end_of_an_application_that_fails_is_a_checkpoint_too(application):
     app = application(n=1)
 
