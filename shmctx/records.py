@@ -181,6 +181,11 @@ def _uuid_bytes(text: object) -> bytes | None:
     return value.bytes if value is not None and str(value) == text else None
 
 
+def session_id(payload: bytes) -> str:
+    """The id in a session's payload. Raises msgspec.DecodeError."""
+    return _decode_session(payload).id
+
+
 def decode_session(payload: bytes) -> dict[str, Any]:
     """The session's data as it was given, up to the order of its keys. Raises msgspec.DecodeError."""
     stored = _decode_session(payload)

@@ -20,7 +20,7 @@ RECORDS, BYTES = 4096, 4 << 20
 """Of one transaction, about: what is held in memory does not depend on how much there is."""
 
 
-class Prepared(msgspec.Struct):
+class Prepared(msgspec.Struct, tag="prepared"):
     """One transaction."""
 
     taken: Taken

@@ -1,13 +1,14 @@
 """Arrivals made into records: what is new, each at the position that a ring would have given it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from shmctx import records
 from shmctx.hot._core import CONTEXT, GRANULE, PAYLOAD, SESSION
+from shmctx.records import session_id
 from shmctx.settings import Settings
 from shmctx.transfer.known import Known, Packed
-from shmctx.transfer.novelty import Novelty, Placed, Taken, pack
+from shmctx.transfer.novelty import Novelty, Placed, Seen, Taken, pack
 
 MAX_PAYLOAD = 16 << 20
 """Bytes that one record of a ring can hold."""
@@ -20,10 +21,17 @@ V = TypeVar("V")
 class Intake:
     """Makes records for one store. What it makes is to be stored before it is asked for more."""
 
-    def __init__(self, known: Sequence[Known], position: int, settings: Settings) -> None:
-        """`known`: the databases that may have an event already, that of the store first. `position`: where it ends."""
+    def __init__(
+        self, known: Sequence[Known], position: int, settings: Settings, settled: Callable[[], object] = lambda: None
+    ) -> None:
+        """`known`: the databases that may have an event already, that of the store first. `position`: where it ends.
+        `settled`: returns when everything that was made before is stored."""
         self._own = known[0]
-        self._novelty = Novelty(known)
+        self._settled = settled
+        self._novelty = Novelty(known, settled)
+        self._seen_sessions = Seen()
+        for session in self._own.session_ids():
+            self._seen_sessions.add(session)
         self._position = position
         self._settings = settings
         self._sessions: dict[bytes, int] = {}
@@ -50,10 +58,13 @@ class Intake:
     def _find_sessions(self, wanted: set[bytes]) -> None:
         """Remember where sessions are that the database has."""
         unknown = wanted - self._sessions.keys()
-        ids = {records.decode_session(payload)["id"] for payload in unknown}
-        for position, payload in self._own.sessions(ids) if ids else ():
-            if payload in unknown:
-                _remember(self._sessions, payload, position)
+        ids = {session_id(payload) for payload in unknown}
+        asked = [session for session in ids if self._seen_sessions.add(session)]
+        if asked:
+            self._settled()
+            for position, payload in self._own.sessions(asked):
+                if payload in unknown:
+                    _remember(self._sessions, payload, position)
 
     def _append(self, place: str, packed: Packed) -> None:
         arrival = packed.arrival

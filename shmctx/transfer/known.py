@@ -64,6 +64,12 @@ class Known:
             for row in self._db.execute(_ALL_IDS):
                 yield row[0]
 
+    def session_ids(self) -> Iterator[str]:
+        """Of every session."""
+        with translated(str(self.database)):
+            for row in self._db.execute("SELECT session_id FROM session"):
+                yield row[0]
+
     def with_ids(self, ids: Iterable[str]) -> dict[str, list[Context]]:
         """The contexts that brought these ids, oldest first."""
         found: dict[str, list[Context]] = {}

@@ -2,11 +2,14 @@
 
 import sqlite3
 from collections import Counter
+from contextlib import closing
+from pathlib import Path
 from typing import Self
 from zlib import crc32
 
 import msgspec
 
+from shmctx.cold.connection import Connection, connect, translated
 from shmctx.transfer.forms import SourceEvent
 from shmctx.transfer.novelty import Taken
 from shmctx.transfer.sources import BadLine
@@ -118,11 +121,17 @@ def known(connection: sqlite3.Connection) -> tuple[dict[tuple[str, bytes], Progr
     """What the database has of sources, and how many bytes of bad lines were told of."""
     found: dict[tuple[str, bytes], Progress] = {}
     told = 0
-    for *columns, bad_lines, counts in connection.execute(_SELECT):
-        progress = Progress(*columns, counts=msgspec.json.decode(counts, type=Counts))
-        found[progress.path, progress.first_line] = progress
+    for path, first_line, end, last_size, last_crc, rest_crc, bad_lines, text in connection.execute(_SELECT):
+        counts = msgspec.json.decode(text, type=Counts)
+        found[path, first_line] = Progress(path, first_line, end, last_size, last_crc, rest_crc, counts)
         told = max(told, bad_lines)
     return found, told
+
+
+def known_in(database: Path) -> tuple[dict[tuple[str, bytes], Progress], int]:
+    """The same, asked by a path. Raises ColdError."""
+    with translated(str(database)), closing(connect(database, Connection, readonly=True)) as connection:
+        return known(connection)
 
 
 def note(connection: sqlite3.Connection, progress: Progress, bad_lines: int) -> None:

@@ -8,7 +8,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from shmctx.errors import SourceUnreadable
 
@@ -119,8 +119,23 @@ def _open(path: Path, stack: contextlib.ExitStack, meter: Meter) -> tuple[Binary
     return cast(BinaryIO, file), True
 
 
-def _buffered(raw: io.BufferedIOBase) -> BinaryIO:
-    return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, raw), _BUFFER))
+class _Unpacked(io.RawIOBase):
+    """Gives what was unpacked as it comes: what lies before a damaged place is read, and only then the damage met."""
+
+    def __init__(self, packed: io.BufferedIOBase) -> None:
+        self._packed = packed
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        piece = self._packed.read1(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def _buffered(packed: io.BufferedIOBase) -> BinaryIO:
+    return cast(BinaryIO, io.BufferedReader(_Unpacked(packed), _BUFFER))
 
 
 def _lines(text: BinaryIO, end: int, start: int, path: Path) -> Iterator[Line]:

@@ -5,9 +5,10 @@ how far its source was read; so a run that was killed goes on where it was, and 
 """
 
 import contextlib
+import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,21 +17,22 @@ from shmctx.cold import Batch
 from shmctx.cold.connection import Connection, connect, translated
 from shmctx.cold.sqlite import SqliteWriter
 from shmctx.context import EVENT_PREFIX
-from shmctx.errors import ColdUnavailable, LogUnavailable, TransferError
+from shmctx.errors import ColdUnavailable, LogUnavailable, TargetUnavailable, TransferError
 from shmctx.settings import Settings
 from shmctx.transfer import bad_lines, ledger, lines
 from shmctx.transfer.bad_lines import BadLines
-from shmctx.transfer.batches import Prepared, batches
+from shmctx.transfer.batches import Prepared
 from shmctx.transfer.building import Building, elected
-from shmctx.transfer.intake import Intake
-from shmctx.transfer.known import Known
 from shmctx.transfer.ledger import Counts
+from shmctx.transfer.preparing import Job, job_of, prepare, prepare_beside
 from shmctx.transfer.sources import Sources
 
 _ORPHANS = """
 SELECT parent FROM record WHERE parent IS NOT NULL AND (typeof(parent) = 'text' OR parent < 0)
 EXCEPT SELECT event_id FROM record"""
 
+WORTH = 4 << 20
+"""Bytes of sources, as they lie there, from which another process reads them while this one writes."""
 Watch = Callable[[int, int, int], None]
 """Called with (bytes read, bytes in all, events so far)."""
 
@@ -84,6 +86,7 @@ def migrate(
     command.
     """
     began = time.monotonic()
+    paths = list(paths)
     with Sources(paths) as sources, contextlib.ExitStack() as stack:
         known: list[Path] = []
         if dry_run:
@@ -94,7 +97,8 @@ def migrate(
         else:
             stack.enter_context(elected(database))
             building = Building(database, log)
-        run = _Run(sources, building, settings or Settings(), watch or _silent)
+            _check_apart(paths, building)
+        run = _Run(paths, sources, building, settings or Settings(), watch or _silent)
         if not building.started or not building.is_settled():
             run.fill(known)
         if not dry_run:
@@ -107,13 +111,33 @@ def migrate(
     return report
 
 
+def _check_apart(paths: Iterable[Path], log: Path) -> None:
+    """What is written must not be read: the next run would take it for more of the source."""
+    for path in paths:
+        if path.is_dir() and log.resolve().is_relative_to(path.resolve()):
+            raise TargetUnavailable(
+                f"{log} lies within {path}, which is to be read. Nothing was done.",
+                hint="Name a folder outside of it with --out, or the single files that are to be read.",
+            )
+
+
+def _check_apart(paths: Sequence[Path], building: Building) -> None:
+    """A log that lies in a folder that is read would be read itself the next time."""
+    for path in paths:
+        if path.is_dir() and building.log.resolve().is_relative_to(path.resolve()):
+            raise TargetUnavailable(f"{building.log} lies in {path}, which is read.", hint="Name a folder elsewhere.")
+
+
 def _silent(done: int, total: int, events: int) -> None:
     """Nobody watches."""
 
 
 class _Run:
-    def __init__(self, sources: Sources, building: Building, settings: Settings, watch: Watch) -> None:
+    def __init__(
+        self, paths: Sequence[Path], sources: Sources, building: Building, settings: Settings, watch: Watch
+    ) -> None:
         self.sources = sources
+        self._paths = paths
         self.stored = 0
         self._building = building
         self._settings = settings
@@ -125,16 +149,20 @@ class _Run:
         with _explained(), self._building.writer() as writer, contextlib.ExitStack() as stack:
             cursor = writer.cursor()
             assert cursor is not None
-            databases = [stack.enter_context(Known(path)) for path in (self._building.path, *known)]
-            intake = Intake(databases, cursor.position, self._settings)
-            with _read(self._building.path) as connection:
-                done, told = ledger.known(connection)
-            with BadLines(self._building.directory / bad_lines.NAME, told) as aside:
-                for prepared in batches(self.sources, done, intake, cursor.store_id):
-                    self._store(writer, prepared, aside)
+            job = job_of(self._paths, (self._building.path, *known), cursor.position, self._settings)
+            prepared = stack.enter_context(contextlib.closing(self._prepared(job)))
+            _, told = ledger.known_in(self._building.path)
+            aside = stack.enter_context(BadLines(self._building.directory / bad_lines.NAME, told))
+            for batch in prepared:
+                self._store(writer, batch, aside)
             stack.close()
             self._building.compress(writer)
             self._building.settle(writer)
+
+    def _prepared(self, job: Job) -> Generator[Prepared]:
+        """By another process, where that is worth its start."""
+        beside = self._total >= WORTH and lines.STDIN not in self._paths and len(os.sched_getaffinity(0)) > 1
+        return prepare_beside(job) if beside else prepare(job)
 
     def _store(self, writer: SqliteWriter, prepared: Prepared, aside: BadLines) -> None:
         taken = prepared.taken

@@ -8,7 +8,7 @@ Whether an id was there before is asked of a filter first, whose size does not d
 have been there is looked up.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -70,11 +70,12 @@ class Taken(msgspec.Struct):
 
 
 class Novelty:
-    """Tells what is new. What it was asked about before is taken for stored by then."""
+    """Tells what is new."""
 
-    def __init__(self, known: Sequence[Known]) -> None:
-        """`known`: the databases that may have an event already."""
+    def __init__(self, known: Sequence[Known], settled: Callable[[], object] = lambda: None) -> None:
+        """`known`: the databases that may have an event already. `settled`: returns when they have what was new."""
         self._known = known
+        self._settled = settled
         self._seen = Seen()
         for database in known:
             for key in database.ids():
@@ -89,6 +90,7 @@ class Novelty:
                 asked.add(event)
         if not asked:
             return arrived
+        self._settled()
         before = [_Stored(known, asked) for known in self._known]
         here: dict[str, list[Packed]] = {}
         return [
