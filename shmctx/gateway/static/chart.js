@@ -4,6 +4,7 @@ import { h, s, setText } from "./dom.js";
 
 const WIDTH = 300;
 const HEIGHT = 64;
+const FEWEST = 30; // samples across the width
 
 /** A figure and its course. `series`: names of its lines; `show(value)` writes a number; `least`: the axis' least top. */
 export class LineChart {
@@ -43,7 +44,8 @@ export class LineChart {
   }
 
   x(index, length) {
-    return (((this.samples - length + index) / (this.samples - 1)) * WIDTH).toFixed(1);
+    const span = Math.max(length, FEWEST); // a young chart spans a short time
+    return (((span - length + index) / (span - 1)) * WIDTH).toFixed(1);
   }
 
   course(values, top) {

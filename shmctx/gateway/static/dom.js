@@ -41,7 +41,9 @@ export function setAttribute(element, name, value) {
 export function hue(name) {
   let hash = 2166136261;
   for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 16777619);
-  return Math.abs(hash) % 360;
+  hash = Math.imul(hash ^ (hash >>> 15), 2246822507); // names that differ in a digit shall not look alike
+  hash = Math.imul(hash ^ (hash >>> 13), 3266489909);
+  return ((hash ^ (hash >>> 16)) >>> 0) % 360;
 }
 
 /** Give an element the colour of an agent. */

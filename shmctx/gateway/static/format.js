@@ -28,7 +28,7 @@ export function ago(seconds) {
 /** 0.4 ms, 12 ms, 3.2 s, 4 min, of milliseconds; "" where there is none. */
 export function duration(ms, digits = 1) {
   if (ms === null || ms === undefined || !Number.isFinite(ms)) return "";
-  if (ms < 1 && ms > 0) return `${ms.toFixed(2)} ms`;
+  if (ms < 1) return ms > 0 ? `${ms.toFixed(2)} ms` : "0 ms";
   for (const [size, unit] of [[86400e3, "d"], [3600e3, "h"], [60e3, "min"], [1e3, "s"]]) {
     if (ms >= size) return `${(ms / size).toFixed(ms >= 10 * size ? 0 : digits)} ${unit}`;
   }
@@ -70,5 +70,5 @@ export function inline(value, length = 160) {
   if (typeof value === "string") return value.slice(0, length);
   if (typeof value !== "object") return String(value);
   if (Array.isArray(value)) return `[${value.slice(0, 4).map((item) => inline(item, 24)).join(", ")}]`.slice(0, length);
-  return Object.entries(value).slice(0, 8).map(([key, item]) => `${key}: ${inline(item, 48)}`).join("  ").slice(0, length);
+  return Object.entries(value).slice(0, 8).map(([key, item]) => `${key}: ${inline(item, 48)}`).join(" · ").slice(0, length);
 }

@@ -13,12 +13,14 @@ export class Tree {
     this.rows = [];
   }
 
-  /** Begin with the roots, which the correlation's summary has. */
+  /** Begin with the first roots, which the correlation's summary has; are there more, they follow. */
   begin(roots) {
     const pages = this.pages(null);
     pages.items = [...roots];
     pages.total = roots.length;
-    this.rows = roots.map((_, index) => this.row(pages, 0, index));
+    const children = roots.map((_, index) => this.row(pages, 0, index));
+    this.rows = [...children];
+    if (roots.length > 1) this.counted({ pages, level: -1, open: true, children });
   }
 
   pages(parent) {

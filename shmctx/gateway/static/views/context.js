@@ -45,7 +45,7 @@ class ContextView {
     ];
     this.element.append(
       this.above,
-      head(event.event_name, event.ref, figures),
+      head("Event", { id: event.ref, name: event.event_name }, figures),
       wrong ? h("p", { class: "error-line", role: "alert" }, wrong) : "",
       h("div", { class: "halves" },
         h("section", { class: "card" }, h("h2", {}, "Data"), event.data === null ? h("p", { class: "none" }, "Without data.") : json(event.data)),

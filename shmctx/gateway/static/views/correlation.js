@@ -25,11 +25,11 @@ class Correlation {
     const figures = [
       ["events", count(summary.count)],
       ["errors", h("span", { class: errors ? "wrong" : "" }, count(errors))],
-      ["took", duration((last - first) * 1000)],
+      ["first to last", duration((last - first) * 1000)],
       ["began", clock(first), moment(first)],
     ];
     this.tabs = tabs("How to see it", [["tree", "Tree"], ["timeline", "Timeline"]], view, (key) => this.choose(key));
-    this.element = h("section", { class: "view correlation" }, head("Correlation", id, figures, agents(summary.agents)), this.tabs, this.panel);
+    this.element = h("section", { class: "view correlation" }, head("Correlation", { id }, figures, agents(summary.agents)), this.tabs, this.panel);
   }
 
   choose(view) {

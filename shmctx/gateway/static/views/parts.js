@@ -4,12 +4,14 @@ import { ApiError } from "../api.js";
 import { h, paint } from "../dom.js";
 import { link } from "../router.js";
 
-/** The head of a view about one thing: what it is, its id, and figures beside it. */
-export function head(kind, id, figures = [], ...more) {
+/** The head of a view about one thing: what it is, its name or id, and figures beside it. */
+export function head(kind, { id, name = null }, figures = [], ...more) {
+  const spelled = [h("code", {}, id), copyButton(id)];
   return h(
     "header", { class: "head" },
     h("p", { class: "kind" }, kind),
-    h("h1", {}, h("code", {}, id), copyButton(id)),
+    h("h1", {}, name ?? spelled),
+    name !== null && h("p", { class: "spelled" }, spelled),
     figures.length > 0 && h("dl", { class: "figures" }, figures.filter(Boolean).map(([name, value, title]) => figure(name, value, title))),
     ...more,
   );

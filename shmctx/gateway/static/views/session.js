@@ -15,12 +15,12 @@ export async function show({ id }, signal) {
   const { first_activity: first, last_activity: last } = session;
   const figures = [
     ["events", count(session.events.length)],
-    ["lasted", duration((last - first) * 1000) || "0 ms"],
+    ["lasted", duration((last - first) * 1000)],
     ["began", moment(first)],
     session.response_refs.length > 0 && ["responses", count(session.response_refs.length)],
   ];
   const element = h("section", { class: "view session" },
-    head("Session", id, figures, agents(session.agents)),
+    head("Session", { id }, figures, agents(session.agents)),
     h("section", { class: "card" }, json(session.data)),
     problem, list.element);
   const listing = new Listing(list, { session_id: id }, (error) => problem.replaceChildren(failure(error)));

@@ -29,7 +29,7 @@ class StoreView {
     this.leader = h("div", { class: "leader" });
     this.problem = h("div");
     this.element = h("section", { class: "view store" },
-      head("Store", stats.name), this.problem,
+      head("Store", { id: stats.name }), this.problem,
       h("div", { class: "gauges" },
         h("section", { class: "card ring-card" }, h("h2", {}, "Ring"), this.ring.element, legend()),
         h("section", { class: "card" }, h("h2", {}, "Leader"), this.leader),

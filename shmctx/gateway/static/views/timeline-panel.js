@@ -64,7 +64,7 @@ export class TimelinePanel {
     }
     [...this.axis.children].forEach((tick, index) => {
       const at = span[0] + ((span[1] - span[0]) * index) / (TICKS - 1);
-      setText(tick, at ? duration(at) : "0");
+      setText(tick, duration(at));
     });
     if (span[0] === this.span[0] && span[1] === this.span[1]) return;
     this.span = span;
@@ -87,7 +87,7 @@ export class TimelinePanel {
     bar.style.width = `${(Math.min(length, 1 - Math.min(start, 1)) * 100).toFixed(3)}%`;
     setText(took, duration(node?.duration_ms));
     took.classList.toggle("before", start + length > 0.75);
-    setAttribute(row, "title", node && `${node.event_name}\n+${duration(node.start_ms) || "0 ms"} ${duration(node.duration_ms)}`);
+    setAttribute(row, "title", node && [node.event_name, `+${duration(node.start_ms)}`, duration(node.duration_ms), node.error].filter(Boolean).join("\n"));
   }
 
   close() {

@@ -9,7 +9,6 @@ import { VirtualList } from "../virtual.js";
 export class TreePanel {
   constructor(id, summary, failed) {
     this.begin = summary.first;
-    this.longest = Math.max((summary.last - summary.first) * 1000, 1);
     this.tree = new Tree(id, () => this.list.reset(this.tree.rows.length), failed);
     this.list = new VirtualList({
       label: "Events by what caused them",
@@ -98,11 +97,11 @@ function fillNode(row, node, begin) {
   setText(name, node?.event_name ?? "");
   setAttribute(name, "href", node ? link("context", node.ref) : null);
   setText(children, node?.children ? compact(node.children) : "");
-  setText(said, node?.error ? (typeof node.error === "string" ? node.error : "error") : "");
+  setText(said, node?.error ?? "");
   row.classList.toggle("wrong", Boolean(node?.error));
   setText(agent, node?.agent_id ?? "");
   paint(agent, node?.agent_id);
   setText(took, duration(node?.duration_ms));
-  setText(time, node ? `+${duration(Math.max((node.timestamp - begin) * 1000, 0)) || "0 ms"}` : "");
+  setText(time, node ? `+${duration(Math.max((node.timestamp - begin) * 1000, 0))}` : "");
   setAttribute(time, "title", node && clock(node.timestamp));
 }
