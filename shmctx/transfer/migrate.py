@@ -97,7 +97,7 @@ def migrate(
         else:
             stack.enter_context(elected(database))
             building = Building(database, log)
-            _check_apart(paths, building)
+            _check_apart(paths, building.log)
         run = _Run(paths, sources, building, settings or Settings(), watch or _silent)
         if not building.started or not building.is_settled():
             run.fill(known)
@@ -119,13 +119,6 @@ def _check_apart(paths: Iterable[Path], log: Path) -> None:
                 f"{log} lies within {path}, which is to be read. Nothing was done.",
                 hint="Name a folder outside of it with --out, or the single files that are to be read.",
             )
-
-
-def _check_apart(paths: Sequence[Path], building: Building) -> None:
-    """A log that lies in a folder that is read would be read itself the next time."""
-    for path in paths:
-        if path.is_dir() and building.log.resolve().is_relative_to(path.resolve()):
-            raise TargetUnavailable(f"{building.log} lies in {path}, which is read.", hint="Name a folder elsewhere.")
 
 
 def _silent(done: int, total: int, events: int) -> None:
