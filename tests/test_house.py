@@ -26,12 +26,12 @@ FUNCTION_LINES = 40
 LAYERS = [
     {"__main__"},
     {"cli", "gateway"},
-    {"integrations"},
+    {"client", "integrations"},
     {"transfer"},
-    {"analysis", "checkpoints", "events"},
+    {"agents", "analysis", "checkpoints", "events"},
     {"shmctx"},
     {"api"},
-    {"store", "aio"},
+    {"store", "aio", "carriers", "environment", "wire"},
     {"keeping", "writing", "follow", "sessions"},
     {"attachment", "drafts", "executors", "filters", "finder", "lineage", "propagation", "stats"},
     {"event_data", "resolver"},
@@ -44,7 +44,7 @@ LAYERS = [
     {"records"},
     {"context"},
     # The extension is the floor, though its file lies with its caller: refs are decoded in C.
-    {"refs", "settings", "errors", "process", "forks", "moments", "names", "hot.shapes", "hot._core"},
+    {"refs", "settings", "errors", "process", "forks", "moments", "names", "w3c", "hot.shapes", "hot._core"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
