@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from shmctx.refs import alias_of
+from shmctx.refs import MAX_ALIAS, alias_of
 from shmctx.transfer import sources
 from shmctx.transfer.forms import SourceEvent, nanoseconds
 from shmctx.transfer.shadow.differences import OF_EVERY_CONTEXT
@@ -95,7 +95,7 @@ def _id(event: SourceEvent) -> str:
     """What the event is found by: its own id, or the one in a reference to it; empty where there is none."""
     context = event.context or {}
     for found in (context.get("_event_id"), context.get("_ref"), event.ref):
-        if type(found) is str and found:
+        if type(found) is str and 0 < len(alias_of(found)) <= MAX_ALIAS:  # no store keeps another
             return alias_of(found)
     return ""
 
