@@ -6,6 +6,7 @@ from typing import Any, assert_type
 
 import shmctx
 from shmctx import Context, Store, analysis
+from shmctx.agents import Agents, Exit
 from shmctx.sessions import Session
 
 
@@ -113,6 +114,20 @@ def carried(store: Store) -> None:
     assert_type(shmctx.carry(work)(1), str)
     with shmctx.propagating(ThreadPoolExecutor()) as pool:
         assert_type(pool.submit(work, 1), Future[str])
+    assert_type(shmctx.task(work)(1), str)
+
+
+async def crossing(store: Store) -> None:
+    with shmctx.from_env(store.child_env({}), standby=True) as child:
+        assert_type(child, Store)
+    assert_type(shmctx.current_store(), Store)
+    assert_type(store.child_env(), dict[str, str])
+    assert_type(store.to_wire("ctx_x", local=False, fields=["agent_id"]), str | dict[str, Any])
+    assert_type(store.accept({"_event_id": "evt_1"}), str)
+    async with Agents(store) as agents:
+        agent = agents.spawn("a", ["true"], restart="always", _trial=1)
+        assert_type(await agent.wait(), Exit)
+        assert_type(agents["a"].pid, int | None)
 
 
 async def following(store: Store) -> None:
