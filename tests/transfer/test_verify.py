@@ -7,7 +7,8 @@ import pytest
 from damaged import EVENTS, Files, flip, kinds, made, replace, truncate
 
 from shmctx.errors import ColdMismatch, ColdUnavailable, ShmctxError
-from shmctx.transfer.verify import verify
+from shmctx.log.erase import FORGOTTEN
+from shmctx.transfer.verify import contexts, verify
 
 _original: list[Files] = []
 
@@ -164,6 +165,16 @@ def test_a_changed_line(files, old, new, kind):
     assert kind in kinds(files.verify())
 
 
+def test_a_blank_line_whose_row_is_there(files, monkeypatch):
+    monkeypatch.setattr(contexts, "PATIENCE", 0.1)
+    newest = files.segment(-1)
+    line = newest.read_bytes().splitlines()[1]
+    replace(newest, line, FORGOTTEN.ljust(len(line)))
+    report = files.verify()
+    assert report.problem_counts == {"line_blank": 1}
+    assert line.startswith(b'{"ref":"%b"' % report.problems[0].where.encode())
+
+
 def test_a_line_too_many(files):
     newest = files.segment(-1)
     lines = newest.read_bytes().splitlines(keepends=True)
@@ -246,6 +257,18 @@ def test_any_byte_of_the_log(original, files):
             assert files.lines() == whole or not files.verify().ok, f"bit {mask} of byte {offset} of {path.name}"
             flip(path, offset, mask)
     assert files.verify().ok
+
+
+def test_a_table_with_another_column(files):
+    replace(files.database, b"kept INTEGER NOT", b"kelt INTEGER NOT")
+    assert "database" in kinds(files.verify())
+
+
+def test_an_index_that_is_gone(files):
+    files.sql("DROP INDEX record_by_parent")
+    report = files.verify()
+    assert report.problem_counts == {"database": 1}
+    assert "record_by_parent" in report.problems[0].where
 
 
 def test_rows_from_before_there_were_checksums_are_told(files):

@@ -19,7 +19,9 @@ from shmctx.transfer.verify.snapshot import Database, Stretch
 Progress = Callable[[int, int], None]
 """Called with (granules done, granules in all)."""
 
-_PAUSES = 0.02, 0.1, 0.5  # seconds
+PATIENCE = 2.0
+"""Seconds to wait, in all, for whoever may be forgetting events."""
+_PAUSE = 0.02
 _POSITION, _TIME, _NAME, _PARENT, _SESSION, _PLACE, _CHECKSUM = 0, 1, 2, 4, 10, 11, 21
 _MAX_NS = (1 << 63) - 1
 
@@ -42,30 +44,52 @@ def check_contexts(database: Database, log: LogLines, book: Notebook, progress: 
     forgotten between its SELECT and the reading of its line is nothing wrong.
     """
     referring: Counter[int] = Counter()
+    second = _SecondLook(database, log)
     start = 0
     while (first := database.next_stretch(start)) is not None:
         stretch = database.stretch(first)
         referring.update(row[_PLACE] >> 32 for row in stretch.rows if row[_PLACE] is not None)
         found = book.scratch()
-        _Examination(stretch, _lines(stretch, log), database, found).run()
-        book.adopt(_again(database, first, log, book) if found.has_problems else found)
+        blank = _Examination(stretch, _lines(stretch, log), database, found).run()
+        book.adopt(second.at(first, book) if found.has_problems or blank else found)
         start = first + SPAN
         progress(min(start, stretch.store.position), stretch.store.position)
     return referring
 
 
-def _again(database: Database, first: int, log: LogLines, book: Notebook) -> Notebook:
-    """What is found at a second look. Where a line is blank and its row still there, a forgetting may be at work, which
-    syncs the one before it commits the other: that is worth a moment."""
-    for pause in (*_PAUSES, None):
-        stretch = database.stretch(first)
-        found = book.scratch()
-        places = [row[_PLACE] for row in stretch.rows if row[_PLACE] is not None]
-        _Examination(stretch, log.at(places), database, found).run()
-        if pause is None or set(found.problems.counts) != {"line_blank"}:
-            break
-        time.sleep(pause)
-    return found
+class _SecondLook:
+    """Looks at a stretch again. A line that is blank although its row is there may be at that moment forgotten, which
+    syncs the one before it commits the other: it is a problem if both are so after the next commits too."""
+
+    def __init__(self, database: Database, log: LogLines) -> None:
+        self._database = database
+        self._log = log
+        self._patience = PATIENCE
+
+    def at(self, first: int, book: Notebook) -> Notebook:
+        """What is found."""
+        suspects: dict[str, str] | None = None
+        for _ in range(3):
+            before = self._database.changes()
+            stretch = self._database.stretch(first)
+            found = book.scratch()
+            places = [row[_PLACE] for row in stretch.rows if row[_PLACE] is not None]
+            blank = _Examination(stretch, self._log.at(places), self._database, found).run()
+            suspects = blank if suspects is None else {ref: blank[ref] for ref in suspects.keys() & blank.keys()}
+            if not suspects or not self._commit_after(before):
+                break
+        for ref, where in sorted((suspects or {}).items()):
+            found.problem("line_blank", ref, f"The line with its data, at {where}, is blank.")
+        return found
+
+    def _commit_after(self, before: int) -> bool:
+        """Wait for a commit, as long as there is patience for it in one verification."""
+        while self._database.changes() == before:
+            if self._patience <= 0:
+                return False
+            time.sleep(_PAUSE)
+            self._patience -= _PAUSE
+        return True
 
 
 def _lines(stretch: Stretch, log: LogLines) -> dict[int, bytes]:
@@ -88,9 +112,10 @@ class _Examination:
         self._database = database
         self._book = book
         self._store_id = stretch.store.store_id
+        self._blank: dict[str, str] = {}
 
-    def run(self) -> None:
-        """Look at everything."""
+    def run(self) -> dict[str, str]:
+        """Look at everything. Returns where the lines of which contexts are blank, which is told by nobody else."""
         self._whole()
         for row in self._stretch.rows:
             self._context(row)
@@ -101,6 +126,7 @@ class _Examination:
             self._book.problem(
                 "payload_use_unneeded", self._ref(position), "Uses a large field, but there is no such context."
             )
+        return self._blank
 
     def _ref(self, position: int) -> str:
         return make_ref(self._store_id, position)
@@ -139,7 +165,7 @@ class _Examination:
         if not line:
             self._book.problem("line_missing", ref, f"No line begins at {where}, where its data should be.")
         elif is_blank(line):
-            self._book.problem("line_blank", ref, f"The line with its data, at {where}, is blank.")
+            self._blank[ref] = where
         else:
             other = _decoded(line)
             whose = f"the line of {other.ref}" if other and other.ref else "no line of an event"

@@ -123,6 +123,8 @@ class Database:
         after = -1
         while rows := self.ask(sql, (after, size)):
             yield rows
+            if rows[-1][0] <= after:
+                raise sqlite3.DatabaseError(f"rows are out of order: {sql}")
             after = rows[-1][0]
 
     def store(self) -> Store:
@@ -146,6 +148,8 @@ class Database:
             (start,),
         )[0]
         ahead = [position for position in found if position is not None]
+        if ahead and min(ahead) < start:
+            raise sqlite3.DatabaseError("rows are out of order in record, span, or payload_use")
         return min(ahead) - min(ahead) % SPAN if ahead else None
 
     def stretch(self, first: int) -> Stretch:

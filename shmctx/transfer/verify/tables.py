@@ -1,7 +1,9 @@
 """What of a database is not a context: SQLite's own structures, sessions, annotations, large fields, the rest."""
 
+import contextlib
 import sqlite3
 
+from shmctx.cold import schema
 from shmctx.cold.checksums import proven
 from shmctx.cold.rows import Row, payload_from_column
 from shmctx.payloads import digest
@@ -15,18 +17,35 @@ _PAYLOADS = (
     "SELECT id, hash, data, EXISTS (SELECT 1 FROM payload_use AS u JOIN record AS r ON r.position = u.position "
     "WHERE u.payload = payload.id) FROM payload WHERE id > ? ORDER BY id LIMIT ?"
 )
+_SHAPE = (
+    "SELECT 'table', s.name, c.name, c.cid, c.type, c.pk, c.\"notnull\" FROM sqlite_schema AS s, "
+    "pragma_table_info(s.name) AS c WHERE s.type = 'table' UNION ALL "
+    "SELECT 'index', s.name, c.name, c.seqno, s.tbl_name, 0, 0 FROM sqlite_schema AS s, "
+    "pragma_index_info(s.name) AS c WHERE s.type = 'index' AND s.sql IS NOT NULL"
+)
 _LARGE = 8
 """Large fields read at once: each may have 16 MiB."""
 
 
 def check_structure(database: Database, book: Notebook) -> None:
-    """PRAGMA integrity_check: pages, order, and that every index says what its table does."""
+    """PRAGMA integrity_check: pages, order, and that every index says what its table does; and that tables and indexes
+    have the columns that they are to have."""
     try:
+        shape = set(database.ask(_SHAPE))
+        for kind, name, column, *_ in sorted(_wanted() - shape):
+            book.problem("database", f"{kind} {name}", f"It lacks the column {column}, or has another in its place.")
         for (message,) in database.ask("PRAGMA integrity_check"):
             if message != "ok":
                 book.problem("database", str(database.path), message)
     except sqlite3.DatabaseError as error:
         book.problem("database", str(database.path), str(error))
+
+
+def _wanted() -> set[Row]:
+    """The columns of a new database."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as made:
+        schema.migrate(made, "memory")
+        return set(made.execute(_SHAPE))
 
 
 def check_tables(database: Database, book: Notebook) -> None:
