@@ -3,6 +3,8 @@
 import contextlib
 import sqlite3
 
+from running import run
+
 from shmctx.checkpoints import Checkpoints
 
 
@@ -38,3 +40,24 @@ def rows(database, sql):
     """What a statement gives, or does."""
     with contextlib.closing(sqlite3.connect(database)) as db, db:
         return db.execute(sql).fetchall()
+
+
+def takes(app, *values):
+    """A checkpoint for each value of the participant `n`."""
+    made = []
+    for app.states["n"] in values:
+        made.append(run(app.checkpoints.take()))
+    return made
+
+
+def started(application):
+    app = application(n=0)
+    report = run(app.checkpoints.restore())
+    return app, report
+
+
+def restarted(application, **states):
+    """What a new run of the application has after its restore."""
+    app = application(**states)
+    run(app.checkpoints.restore())
+    return app.states
