@@ -80,7 +80,8 @@ def parent(folder: Path) -> Iterator[dict[str, str]]:
             server.shutdown()
             server.server_close()
             thread.join()
-            shmctx.unlink(name)
+            store.close()
+            shmctx.unlink(name)  # behind the close: a leader replaces a segment that loses its name
 
 
 class Server(socketserver.ThreadingUnixStreamServer):
