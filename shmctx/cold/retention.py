@@ -26,7 +26,8 @@ _ARRIVED = """(SELECT a.time_ns FROM arrival AS a WHERE a.last >= r.position AND
     (SELECT max(first) FROM arrival WHERE first <= r.position))"""
 """When what another system had logged was moved in: its age counts from then."""
 _CANDIDATES = f"""
-SELECT r.position, max(r.time_ns, coalesce({_ARRIVED}, 0)), (SELECT value FROM text WHERE id = r.event_name), r.depth, r.log_place,
+SELECT r.position, max(r.time_ns, coalesce({_ARRIVED}, 0)), (SELECT value FROM text WHERE id = r.event_name),
+    r.depth, r.log_place,
     {RECORD_IN_ERROR} OR EXISTS (SELECT 1 FROM annotation AS a WHERE a.target = r.position AND a.error IS NOT NULL),
     coalesce(k.pinned, 0), coalesce(k.often, 0)
 FROM record AS r LEFT JOIN kept AS k ON k.position = r.position
