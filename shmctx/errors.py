@@ -36,6 +36,7 @@ ShmctxError
 ├── NotRegistered (KeyError)     no runtime object of that name
 ├── CheckpointDamaged            parts of a state are gone
 ├── AgentsClosed                 the supervisor of agents was shut down
+├── CannotServe                  the gateway cannot be started as asked
 └── TransferError                moving in or out
     ├── SourceUnreadable         what is to be moved in cannot be read
     └── TargetUnavailable        what is to be written is there already, or cannot be
@@ -276,3 +277,8 @@ class AgentsClosed(ShmctxError):
     """The supervisor was shut down in this process: it starts no more agents. What they put is stored."""
 
     hint = "Spawn before shutdown(), or make another shmctx.agents.Agents."
+
+
+class CannotServe(ShmctxError):
+    """The gateway cannot be started as asked: an address that is taken, a token that others can read. The store is
+    not affected."""

@@ -29,6 +29,7 @@ HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 # Every command with the module that has it and what `shmctx --help` says, which therefore loads none of them.
 COMMANDS = {
     "daemon": ("daemon", "Make or adopt a store and drain it until a signal."),
+    "gateway": ("gateway", "Serve a store over HTTP: JSON, live events, a page."),
     "ls": ("inspect", "List the segments of this machine."),
     "stat": ("inspect", "Show positions, lag, leader and counters of a store."),
     "ps": ("inspect", "List the processes that use a store."),
