@@ -270,7 +270,7 @@ class TargetUnavailable(TransferError):
 class CheckpointDamaged(ShmctxError):
     """A state in a checkpoint cannot be put together: parts of it are gone or not what was stored."""
 
-    hint = "`shmctx checkpoint list` shows older ones; `shmctx checkpoint restore REF` has the next start use one."
+    hint = "Choose an older one for the next start: `shmctx checkpoint list`, then `shmctx checkpoint restore REF`."
 
 
 class AgentsClosed(ShmctxError):
