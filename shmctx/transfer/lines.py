@@ -108,15 +108,16 @@ def read(path: Path, start: int = 0, meter: Meter | None = None) -> Iterator[Lin
 def _open(path: Path, stack: contextlib.ExitStack, meter: Meter) -> tuple[BinaryIO, bool]:
     """The text, and whether it can be entered anywhere."""
     if path == STDIN:
-        return sys.stdin.buffer, False
-    file = stack.enter_context(io.BufferedReader(io.FileIO(path), _BUFFER))
-    meter.watch(cast(BinaryIO, file))
+        file = cast(io.BufferedReader, sys.stdin.buffer)
+    else:
+        file = stack.enter_context(io.BufferedReader(io.FileIO(path), _BUFFER))
+        meter.watch(cast(BinaryIO, file))
     magic = file.peek(4)[:4]
     if magic[:2] == _GZIP:
         return _buffered(stack.enter_context(gzip.GzipFile(fileobj=file))), False
     if magic == _ZSTD or magic[1:] == _SKIPPABLE:
         return _buffered(stack.enter_context(zstd.ZstdFile(file))), False
-    return cast(BinaryIO, file), True
+    return cast(BinaryIO, file), path != STDIN
 
 
 class _Unpacked(io.RawIOBase):

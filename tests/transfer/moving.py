@@ -105,6 +105,7 @@ class Move:
 
 def _state(source):
     """What nobody may change of a file or folder."""
+    source = Path(source)
     paths = sorted(source.rglob("*")) if source.is_dir() else [source] if source.exists() else []
     return [
         (path, path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest())

@@ -287,8 +287,17 @@ def test_a_packed_log_with_a_changed_byte_gives_no_event_that_was_not_in_it(move
     assert move.bad()
 
 
+@pytest.mark.parametrize("packed", ["", "gzip", "zstd"])
+def test_standard_input_may_be_packed(move, packed):
+    events = [event(number) for number in range(50)]
+
+    move.run("-", stdin=pack(packed, b"".join(map(line, events))))
+
+    assert move.events() == events
+
+
 def pack(how, text):
-    return gzip.compress(text) if how == "gzip" else zstd.compress(text)
+    return gzip.compress(text) if how == "gzip" else zstd.compress(text) if how == "zstd" else text
 
 
 def test_a_source_that_may_not_be_read_is_told(move, tmp_path):
