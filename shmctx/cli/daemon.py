@@ -1,18 +1,22 @@
 """`shmctx daemon`: a process whose only task is to hold a store and drain it."""
 
+import contextlib
 import os
 import shlex
 import shutil
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
 from shmctx import attachment as attachments
 from shmctx import process
 from shmctx.attachment import Attachment
+from shmctx.cli.gateway import serve, told, with_gateway
 from shmctx.cli.main import ERROR, HELP_OPTIONS, INTERRUPTED, complain, examples
 from shmctx.cli.render import size
 from shmctx.cli.stores import optional_name
@@ -21,6 +25,7 @@ from shmctx.drain.leader import Candidate
 from shmctx.hot import segment as segments
 from shmctx.hot._core import GRANULE
 from shmctx.settings import DEFAULT_RING_SIZE, Settings, default_database, environment, parse_size
+from shmctx.store import Store
 
 _STEP = 0.1  # seconds between looks at signals while the drain ends
 _PATIENCE = 1.0  # seconds after which another signal means it
@@ -40,13 +45,15 @@ def _stopping() -> set[signal.Signals]:
 @click.option("--db", type=click.Path(dir_okay=False, path_type=Path), help="The SQLite file.", metavar="FILE")
 @click.option("--log", type=click.Path(file_okay=False, path_type=Path), help="The event log's folder.", metavar="DIR")
 @click.option("--ring-size", metavar="SIZE", help="Bytes of a new ring, such as 64M; a power of two.")
-def daemon(name: str, db: Path | None, log: Path | None, ring_size: str | None) -> None:
+@with_gateway
+def daemon(name: str, db: Path | None, log: Path | None, ring_size: str | None, **gateway: Any) -> None:
     """Make a store, or adopt what a dead process left, and drain it until a signal.
 
     NAME is `default` unless SHMCTX_SEGMENT says otherwise; the database is $XDG_STATE_HOME/shmctx/NAME.db unless
     SHMCTX_DB does; the event log is beside the database, as NAME.events, unless SHMCTX_LOG does; the ring has 32 MiB
     unless SHMCTX_RING_SIZE does. Where another process leads, this one stands by and takes over when it dies. SIGINT,
-    SIGTERM and SIGHUP drain what is there and end it with exit code 0.
+    SIGTERM and SIGHUP drain what is there and end it with exit code 0. With --http or --socket it is a gateway too, as
+    `shmctx gateway` is by itself.
     """
     said = environment()
     database = (db or said.database or default_database(name)).absolute()
@@ -57,8 +64,9 @@ def daemon(name: str, db: Path | None, log: Path | None, ring_size: str | None) 
     signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
     attachment = attachments.open_or_create(name, database, asked, Settings(), directory and directory.absolute())
     try:
-        click.echo(_greeting(attachment))
-        signal.sigwait(stopping)
+        with _served(attachment, gateway) as told:
+            click.echo(_greeting(attachment, told))
+            signal.sigwait(stopping)
     finally:
         _stop(attachment, stopping)
 
@@ -78,7 +86,17 @@ def _commands() -> tuple[str, str]:
     return python, typed(script) if script.exists() else f"{python} -m shmctx"
 
 
-def _greeting(attachment: Attachment) -> str:
+@contextlib.contextmanager
+def _served(attachment: Attachment, gateway: dict[str, Any]) -> Iterator[str]:
+    """Serve the daemon's store, if that is asked for; what to say about it."""
+    if gateway["http"] is None and gateway["socket"] is None:
+        yield ""
+        return
+    with serve(Store(attachment), gateway) as running:
+        yield f"\n{told(running)}"
+
+
+def _greeting(attachment: Attachment, gateway: str) -> str:
     name, header = attachment.name, attachment.segment.header
     candidate = attachment.candidate
     if candidate is not None and candidate.leads:
@@ -93,7 +111,7 @@ def _greeting(attachment: Attachment) -> str:
   database  {attachment.database}
   events    {attachment.log_directory() or "?"}
   ring      {size(header["capacity"] * GRANULE)}
-  pid       {os.getpid()}
+  pid       {os.getpid()}{gateway}
 
 In another terminal:
 

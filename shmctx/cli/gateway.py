@@ -1,6 +1,8 @@
 """`shmctx gateway`: a store over HTTP and WebSocket."""
 
+import functools
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +31,9 @@ def address(_context: click.Context, _option: click.Parameter, text: str | None)
 
 
 def serve(store: "Store", given: dict[str, Any]) -> "Serving":
-    """Begin to serve a store with the options of the command line. Raises CannotServe."""
+    """Begin to serve a store with the options of `with_gateway`. Raises CannotServe."""
+    if given["http"] is not None and given["socket"] is not None:
+        raise click.UsageError("Give --http or --socket, not both.")
     try:
         from shmctx.gateway.limits import Limits
         from shmctx.gateway.serving import Options, Serving
@@ -37,9 +41,10 @@ def serve(store: "Store", given: dict[str, Any]) -> "Serving":
         raise CannotServe(
             f"The gateway needs what is not installed here: {error.name}.", hint="pip install 'shmctx[gateway]'"
         ) from None
-    rate = given.pop("rate", None)
+    rate = given["rate"]
     limits = Limits() if rate is None else Limits(rate=rate, burst=2 * rate)
-    return Serving(store, Options(limits=limits, **given))
+    options = {name: value for name, value in given.items() if value is not None and name != "rate"}
+    return Serving(store, Options(limits=limits, **options))
 
 
 def told(gateway: "Serving") -> str:
@@ -49,6 +54,25 @@ def told(gateway: "Serving") -> str:
     return f"  gateway   {gateway.url}\n  token     in {gateway.token_file}"
 
 
+_OPTIONS = (
+    click.option("--http", metavar="HOST:PORT", callback=address, help="Serve there; clients need the token."),
+    click.option(
+        "--socket", type=click.Path(dir_okay=False, path_type=Path), metavar="PATH", help="On a Unix socket (0600)."
+    ),
+    click.option("--writable", is_flag=True, help="Let clients put events; otherwise they only read."),
+    click.option("--allow-host", "allow_hosts", multiple=True, metavar="HOST", help="A name that clients may use too."),
+    click.option(
+        "--token-file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Where the token is."
+    ),
+    click.option("--rate", type=click.FloatRange(min=0), metavar="N", help="Requests a second per client (200)."),
+)
+
+
+def with_gateway(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where and for whom to serve: options that `serve` takes as they come."""
+    return functools.reduce(lambda inner, option: option(inner), reversed(_OPTIONS), command)
+
+
 @click.command(
     context_settings=HELP_OPTIONS,
     epilog=examples(
@@ -56,27 +80,19 @@ def told(gateway: "Serving") -> str:
     ),
 )
 @optional_name
-@click.option("--http", metavar="HOST:PORT", callback=address, help="Otherwise 127.0.0.1:8484. Clients need the token.")
-@click.option(
-    "--socket", type=click.Path(dir_okay=False, path_type=Path), metavar="PATH", help="A Unix socket instead (0600)."
-)
-@click.option("--writable", is_flag=True, help="Let clients put events; otherwise the segment is mapped read-only.")
-@click.option("--allow-host", "allow_hosts", multiple=True, metavar="HOST", help="Another name that clients may use.")
-@click.option("--token-file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="The token's file.")
-@click.option("--rate", type=click.FloatRange(min=0), metavar="N", help="Requests a second per client (200; 0: any).")
-def gateway(name: str, http: tuple[str, int] | None, socket: Path | None, *, writable: bool, **given: Any) -> None:
+@with_gateway
+def gateway(name: str, **given: Any) -> None:
     """Serve a store over HTTP: JSON, live events, and a page to look at it.
 
-    Serves this machine only, unless --http says otherwise. Over TCP clients need the token in a file that is made at
-    the first start, $XDG_STATE_HOME/shmctx/NAME.token. SIGINT and SIGTERM end it with exit code 0.
+    At 127.0.0.1:8484, unless --http or --socket says otherwise. Over TCP clients need the token in a file that is made
+    at the first start, $XDG_STATE_HOME/shmctx/NAME.token. Without --writable the segment is mapped read-only. SIGINT
+    and SIGTERM end it with exit code 0.
     """
-    if http is not None and socket is not None:
-        raise click.UsageError("Give --http or --socket, not both.")
     stopping = {signal.SIGINT, signal.SIGTERM}
     # Blocked before any thread starts, which inherits it: a signal waits here until sigtimedwait takes it.
     signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
-    options = {"socket": socket, "writable": writable, **given} | ({} if http is None else {"http": http})
-    with attach(name, readonly=not writable) as store, serve(store, options) as running:
+    writable = given["writable"]
+    with attach(name, readonly=not writable) as store, serve(store, given) as running:
         access = "reads and puts" if writable else "reads"
         click.echo(f"shmctx gateway {access} the store {name!r} ({store.store_id:06x}).\n")
         click.echo(f"{told(running)}\n\nCtrl-C stops.")
