@@ -2,11 +2,10 @@
 
 import math
 import re
-import uuid
 from collections.abc import Mapping
 from enum import Enum
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -14,7 +13,14 @@ from shmctx import context as ctx
 from shmctx.context import Context, Identity
 from shmctx.errors import InvalidField
 
-_HEX_ID = re.compile(r"(evt_|corr_)([0-9a-f]{8})")
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+"""The canonical form of a UUID's text."""
+_HEX_DIGITS = 8
+_HEX_ID = {
+    prefix: re.compile(f"{prefix}[0-9a-f]{{{_HEX_DIGITS}}}").fullmatch
+    for prefix in (ctx.EVENT_PREFIX, ctx.CORRELATION_PREFIX)
+}
+"""The form that most brought ids have, by the prefix."""
 encode = msgspec.msgpack.Encoder().encode
 NOT_DECODABLE = (msgspec.MsgspecError, UnicodeDecodeError)
 """What decoding raises for bytes that are no record, whatever their checksum says."""
@@ -107,22 +113,19 @@ def with_origin(
     return (*fields, *BEFORE_DATA, data, payloads, logged, origin)
 
 
+@lru_cache(4096)
 def _spelled(identity: Identity | None, prefix: str, flag: int) -> tuple[Identity | None, int]:
     """An identity as a payload holds it, and what that says in `form`."""
-    number = _hex_number(identity, prefix)
-    return (identity, 0) if number is None else (number, flag)
-
-
-@lru_cache(4096)
-def _hex_number(identity: Identity | None, prefix: str) -> int | None:
-    match = _HEX_ID.fullmatch(identity) if isinstance(identity, str) else None
-    return int(match[2], 16) if match and match[1] == prefix else None
+    if type(identity) is str and _HEX_ID[prefix](identity):
+        return int(identity[-_HEX_DIGITS:], 16), flag
+    return identity, 0
 
 
 def packed(identity: Identity | None, prefix: str) -> Identity | None:
     """An identity as a database column holds it: a number below 0 stands for the prefix and eight hex digits."""
-    number = _hex_number(identity, prefix)
-    return identity if number is None else -1 - number
+    if type(identity) is str and _HEX_ID[prefix](identity):
+        return -1 - int(identity[-_HEX_DIGITS:], 16)
+    return identity
 
 
 def _trim(fields: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -139,7 +142,7 @@ class _Session(msgspec.Struct, array_like=True):
     id: str
     agent_id: str | None = None
     created_at: int | float | None = None
-    sandbox: bytes | None = None
+    sandbox: Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)] | None = None
     rest: dict[str, Any] | None = None
 
 
@@ -174,11 +177,13 @@ def _trim_session(fields: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _uuid_bytes(text: object) -> bytes | None:
-    try:
-        value = uuid.UUID(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-    return value.bytes if value is not None and str(value) == text else None
+    fits = isinstance(text, str) and _UUID.fullmatch(text)
+    return bytes.fromhex(text.replace("-", "")) if fits and isinstance(text, str) else None
+
+
+def _uuid_text(raw: bytes) -> str:
+    digits = raw.hex()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def session_id(payload: bytes) -> str:
@@ -193,7 +198,7 @@ def decode_session(payload: bytes) -> dict[str, Any]:
     if stored.agent_id is not None:
         session["agent_id"] = stored.agent_id
     if stored.sandbox is not None:
-        session["sandbox_uuid"] = str(uuid.UUID(bytes=stored.sandbox))
+        session["sandbox_uuid"] = _uuid_text(stored.sandbox)
     if stored.created_at is not None:
         session["created_at"] = stored.created_at
     return session | (stored.rest or {})

@@ -77,7 +77,7 @@ def _prepared(
         if isinstance(item, SourceEvent):
             progress.counts.see(item)
             try:
-                arrived.append((item.place, arrival_of(item, store_id, now_ns)))
+                arrived.append((item, arrival_of(item, store_id, now_ns)))
             except Unfit as error:
                 refused = BadLine(item.file, item.line, str(error), b"", item.end, item.size)
                 progress.counts.refuse(refused)

@@ -7,6 +7,7 @@ from shmctx import records
 from shmctx.hot._core import CONTEXT, GRANULE, PAYLOAD, SESSION
 from shmctx.records import session_id
 from shmctx.settings import Settings
+from shmctx.transfer.forms import SourceEvent
 from shmctx.transfer.known import Known, Packed
 from shmctx.transfer.novelty import Novelty, Placed, Seen, Taken, pack
 
@@ -42,10 +43,10 @@ class Intake:
         """The records of what is new. Raises ColdError."""
         self._taken = taken = Taken(self._position, self._position)
         settings = self._settings
-        new = self._novelty.new([(place, pack(arrival, settings)) for place, arrival in arrived], taken)
+        new = self._novelty.new([(source, pack(arrival, settings)) for source, arrival in arrived], taken)
         self._find_sessions({packed.arrival.session for _, packed in new if packed.arrival.session is not None})
-        for place, packed in new:
-            self._append(place, packed)
+        for source, packed in new:
+            self._append(source, packed)
         taken.end = self._position
         return taken
 
@@ -66,13 +67,13 @@ class Intake:
                 if payload in unknown:
                     _remember(self._sessions, payload, position)
 
-    def _append(self, place: str, packed: Packed) -> None:
+    def _append(self, source: SourceEvent, packed: Packed) -> None:
         arrival = packed.arrival
         for found, field in packed.large:
             self._keep(found, field)
         payload = records.encode_fields(packed.fields(self._session(arrival.session)))
         if len(payload) > MAX_PAYLOAD:
-            self._taken.refused.append((place, f"a record of {len(payload)} bytes is larger than can be"))
+            self._taken.refused.append((source.place, f"a record of {len(payload)} bytes is larger than can be"))
             return
         self._place(CONTEXT, arrival.time_ns, payload)
         self._taken.stored += 1

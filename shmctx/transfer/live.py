@@ -94,7 +94,7 @@ class _Mover:
                 continue
             self._counts.see(item)
             try:
-                arrived.append((item.place, pack(arrival_of(item, self._store.store_id, now_ns), self._settings)))
+                arrived.append((item, pack(arrival_of(item, self._store.store_id, now_ns), self._settings)))
             except Unfit as error:
                 bad = BadLine(item.file, item.line, str(error), b"", item.end, item.size)
                 self._counts.refuse(bad)

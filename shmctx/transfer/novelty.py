@@ -17,14 +17,15 @@ from shmctx.context import EVENT_PREFIX
 from shmctx.hot.shapes import RecordTuple
 from shmctx.settings import Settings
 from shmctx.transfer.arrivals import Arrival
+from shmctx.transfer.forms import SourceEvent
 from shmctx.transfer.known import Known, Packed, is_same
 
 FILTER_BYTES = 8 << 20
 _decode = msgspec.json.Decoder().decode
 
-Placed = tuple[str, Arrival]
-"""(where it was read, what arrived)"""
-New = tuple[str, Packed]
+Placed = tuple[SourceEvent, Arrival]
+"""(what was read, what arrived)"""
+New = tuple[SourceEvent, Packed]
 
 
 def pack(arrival: Arrival, settings: Settings) -> Packed:
@@ -94,14 +95,14 @@ class Novelty:
         before = [_Stored(known, asked) for known in self._known]
         here: dict[str, list[Packed]] = {}
         return [
-            (place, packed)
-            for place, packed in arrived
-            if packed.arrival.event not in asked or _is_new(place, packed, here, before, taken)
+            (source, packed)
+            for source, packed in arrived
+            if packed.arrival.event not in asked or _is_new(source, packed, here, before, taken)
         ]
 
 
 def _is_new(
-    place: str, packed: Packed, here: dict[str, list[Packed]], before: "Sequence[_Stored]", taken: Taken
+    source: SourceEvent, packed: Packed, here: dict[str, list[Packed]], before: "Sequence[_Stored]", taken: Taken
 ) -> bool:
     event = packed.arrival.event or ""
     others = here.setdefault(event, [])
@@ -109,9 +110,9 @@ def _is_new(
         taken.duplicates += 1
         return False
     if others or any(old.knows(event) for old in before):
-        taken.reused.append((place, event))
+        taken.reused.append((source.place, event))
         if packed.arrival.data is None:
-            taken.refused.append((place, f"{event} is the id of an event with another context"))
+            taken.refused.append((source.place, f"{event} is the id of an event with another context"))
             return False
     others.append(packed)
     return True
