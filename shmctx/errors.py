@@ -36,6 +36,9 @@ ShmctxError
 ├── NotRegistered (KeyError)     no runtime object of that name
 ├── CheckpointDamaged            parts of a state are gone
 ├── AgentsClosed                 the supervisor of agents was shut down
+├── GatewayError                 a gateway refused, or is none
+│   ├── GatewayUnavailable       nobody answers, or is too busy
+│   └── Unauthorized             it wants its token
 ├── CannotServe                  the gateway cannot be started as asked
 └── TransferError                moving in or out
     ├── SourceUnreadable         what is to be moved in cannot be read
@@ -282,3 +285,25 @@ class AgentsClosed(ShmctxError):
 class CannotServe(ShmctxError):
     """The gateway cannot be started as asked: an address that is taken, a token that others can read. The store is
     not affected."""
+
+
+class GatewayError(ShmctxError):
+    """A gateway refused a request for a reason of its own, or what answers is none. `code` and `status` are what it
+    said, where it said anything."""
+
+    def __init__(self, message: str = "", *, hint: str = "", code: str = "", status: int = 0) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+        self.status = status
+
+
+class GatewayUnavailable(GatewayError):
+    """No gateway answers, or it is too busy to. Its store is not affected."""
+
+    hint = "Start it with `shmctx gateway NAME`, or give the address that it printed."
+
+
+class Unauthorized(GatewayError):
+    """The gateway's token is missing or wrong."""
+
+    hint = "The token is in the file that `shmctx gateway` names when it starts; --token-file FILE, or token_file=."

@@ -1,0 +1,123 @@
+"""Contexts and events as a gateway sends them, made into the objects that a store gives."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from shmctx.context import OPTIONAL_FIELDS, Context, Identity
+from shmctx.drafts import WIRE_NAMES
+from shmctx.errors import GatewayError
+from shmctx.event import Event
+from shmctx.refs import parse_ref, resolve_native
+
+FIELDS = (
+    "ref", "time_ns", "event_name", "event_id", "correlation_id", "parent_event_id", "root_event_id", "depth",
+    "agent_id", "client_id", "session", *OPTIONAL_FIELDS, "custom",
+)  # fmt: skip
+"""What to ask for so that nothing of a context is missing."""
+
+
+class RemoteContext(Context, frozen=True, array_like=True, gc=False, eq=False):
+    """A Context whose session came with it: there is no store here in which to look for it."""
+
+    said: dict[str, Any] | None = None
+    """The session's data."""
+
+    @property
+    def session(self) -> dict[str, Any] | None:
+        """The session's data, as of when the context was asked for."""
+        return self.said
+
+    @property
+    def session_id(self) -> str | None:
+        """The session's id."""
+        return None if self.said is None else self.said.get("id")
+
+
+class Row(msgspec.Struct, kw_only=True):
+    """An event with the fields above, and its data where that was asked for."""
+
+    ref: str
+    time_ns: int
+    event_name: str
+    event_id: str
+    correlation_id: str
+    parent_event_id: str | None = None
+    root_event_id: str | None = None
+    depth: int = 0
+    agent_id: str | None = None
+    client_id: str | None = None
+    session: dict[str, Any] | None = None
+    user_id: str | None = None
+    tenant_id: str | None = None
+    environment: str | None = None
+    tags: list[str] | None = None
+    error: Any = None
+    error_type: str | None = None
+    error_message: str | None = None
+    response_ref: str | None = None
+    custom: dict[str, Any] | None = None
+    data: dict[str, Any] | None = None
+
+    def event(self) -> Event:
+        """The Event. Raises GatewayError."""
+        return Event(self.context(), self.data)
+
+    def context(self) -> RemoteContext:
+        """The Context. Raises GatewayError."""
+        place = parse_ref(self.ref)
+        store_id, position = place or (0, 0)
+        event = _identity(self.event_id, store_id)
+        correlation = _identity(self.correlation_id, store_id)
+        optional = {name: getattr(self, name) for name in OPTIONAL_FIELDS}
+        more = {name: value for name, value in optional.items() if value is not None} | (self.custom or {})
+        return RemoteContext(
+            self.event_name,
+            depth=self.depth,
+            parent=_identity(self.parent_event_id, store_id),
+            correlation=None if place and correlation == position else correlation,
+            agent_id=self.agent_id,
+            client=self.client_id,
+            event=None if place and event == position else self.event_id,
+            root=_identity(self.root_event_id, store_id),
+            more=more or None,
+            ref=self.ref,
+            time_ns=self.time_ns,
+            said=self.session,
+        )
+
+
+def _identity(said: str | None, store_id: int) -> Identity | None:
+    """As a store has it: the position of its own records, the text of ids that were brought."""
+    native = None if said is None else resolve_native(said)
+    return native[1] if native is not None and native[0] == store_id else said
+
+
+def row(told: Mapping[str, Any]) -> Row:
+    """An event that was sent with these fields. Raises GatewayError."""
+    try:
+        return msgspec.convert(told, Row)
+    except msgspec.ValidationError as error:
+        raise GatewayError(f"The gateway sent an event that is none: {error}.") from None
+
+
+def context(wire: Mapping[str, Any]) -> RemoteContext:
+    """A context that was sent under wire names. Raises GatewayError.
+
+    `ref` and `time_ns` beside them say exactly what `_ref`, which may be an alias, and `_event_timestamp`, which is
+    rounded to a quarter of a microsecond, do not.
+    """
+    fields = {name: wire[said] for said, name in WIRE_NAMES.items() if said in wire}
+    stamp = fields.pop("timestamp", 0)
+    custom = {name: value for name, value in wire.items() if name.startswith("_") and name not in _STANDARD}
+    told = {
+        **fields,
+        "ref": wire.get("ref") or wire.get("_ref"),
+        "time_ns": wire.get("time_ns") or (round(stamp * 1e9) if isinstance(stamp, int | float) else stamp),
+        "custom": custom,
+    }
+    return row(told).context()
+
+
+_STANDARD = {"_ref", *WIRE_NAMES}
