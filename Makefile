@@ -11,10 +11,10 @@ BUILT := $(VENV)/.built
 PEERS := $(VENV)/.peers
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench torture demo clean
+.PHONY: help run test check bench torture demo browser screenshots clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(BUILT) ## build, install, start the daemon; Ctrl-C stops it
 	@scripts/foreground $(BIN)/shmctx daemon
@@ -36,6 +36,12 @@ torture: $(BUILT) ## the long campaigns of kills and damage (hours)
 
 demo: $(BUILT) ## agents, kills, a failover and a recovery on a real event log (under a minute)
 	$(BIN)/python -m bench.demo
+
+browser: ## install Chromium, for the tests of the explorer page
+	scripts/install-system-packages browser
+
+screenshots: $(BUILT) ## docs/screenshots anew, from a store with something to see
+	$(BIN)/python -m bench.screenshots
 
 clean: ## remove what was built; var/ with its databases stays
 	rm -rf $(VENV) build *.egg-info shmctx/hot/_core.*.so .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -35,7 +35,7 @@ async function enter() {
   leave();
   const { signal } = coming;
   const route = current();
-  const view = VIEWS[route.view];
+  const view = Object.hasOwn(VIEWS, route.view) ? VIEWS[route.view] : null;
   locked = false;
   title(route);
   main.setAttribute("aria-busy", "true");

@@ -5,7 +5,10 @@ import { clock, inline, moment } from "./format.js";
 import { go, link } from "./router.js";
 import { VirtualList } from "./virtual.js";
 
-/** What rows show, of a context under its wire names. */
+/** What rows show, as a list of fields. */
+export const EVENT_FIELDS = "ref,timestamp,event_name,agent_id,correlation_id,error,error_type,error_message,data";
+
+/** The same of a context under its wire names. */
 export function fromWire(context) {
   return {
     ref: context._ref,

@@ -1,7 +1,7 @@
 // The events of a query in a list, page after page as somebody scrolls on.
 
 import { get } from "../api.js";
-import { extend } from "../rows.js";
+import { EVENT_FIELDS, extend } from "../rows.js";
 
 const PAGE = 500;
 
@@ -15,7 +15,7 @@ export class Listing {
     if (this.busy || this.done) return;
     this.busy = true;
     try {
-      const page = await get("/v1/events", { ...this.filters, bundle: "monitoring", limit: PAGE, cursor: this.cursor });
+      const page = await get("/v1/events", { ...this.filters, fields: EVENT_FIELDS, limit: PAGE, cursor: this.cursor });
       this.cursor = page.next;
       this.done = !page.next;
       extend(this.list, page.items);

@@ -6,7 +6,7 @@ import { h, setText } from "../dom.js";
 import { Feed } from "../feed.js";
 import { compact, count } from "../format.js";
 import { go, replace } from "../router.js";
-import { eventRow, fillEventRow } from "../rows.js";
+import { EVENT_FIELDS, eventRow, fillEventRow } from "../rows.js";
 import { VirtualList } from "../virtual.js";
 import { failure } from "./parts.js";
 
@@ -70,14 +70,15 @@ class Live {
   /** What was there before, then what comes. */
   async begin() {
     const filters = this.filters;
-    const feed = new Feed({ ...filters, bundle: "monitoring" }, {
+    const feed = new Feed({ ...filters, fields: EVENT_FIELDS }, {
       events: (events) => this.take(events),
       missed: (stretch) => this.miss(stretch),
       state: (state) => this.connection(state),
+      refused: (error) => this.problem.replaceChildren(failure(error)),
     });
     this.feed = feed;
     try {
-      const past = await get("/v1/events", { ...filters, bundle: "monitoring", limit: BEFORE, newest_first: true });
+      const past = await get("/v1/events", { ...filters, fields: EVENT_FIELDS, limit: BEFORE, newest_first: true });
       if (this.feed !== feed) return;
       this.events = past.items.reverse();
       this.problem.replaceChildren();
