@@ -24,6 +24,8 @@ from shmctx.hot import segment as segments
 from shmctx.log.files import sync_directory
 
 SUFFIX = ".migrating"
+CACHE = 2 << 20
+"""Bytes of pages that SQLite keeps in memory."""
 _BULK_INDEX = "record_by_event_id"
 """The only index of contexts that filling needs."""
 _INDEXES = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'record' AND sql IS NOT NULL"
@@ -77,8 +79,7 @@ class Building:
                     cursor = writer.cursor()
                     assert cursor is not None
                 writer.take_over(store_id=cursor.store_id)
-                if not self.in_place:
-                    _write(writer, _drop_indexes)
+                _write(writer, _limit_cache if self.in_place else _drop_indexes)
                 yield writer
             finally:
                 writer.close()
@@ -168,8 +169,14 @@ def _write(writer: SqliteWriter, also: Callable[[sqlite3.Connection], object]) -
     writer.commit(Batch(start=cursor.position, end=cursor.position, records=[]), also)
 
 
+def _limit_cache(connection: sqlite3.Connection) -> None:
+    """What is filled is read again little: a large cache would only grow with the database."""
+    connection.execute(f"PRAGMA cache_size = {-CACHE // 1024}")
+
+
 def _drop_indexes(connection: sqlite3.Connection) -> None:
     """Rows come faster without indexes, and indexes are made faster at the end, from sorted rows."""
+    _limit_cache(connection)
     for name, _ in connection.execute(_INDEXES).fetchall():
         if name != _BULK_INDEX:
             connection.execute(f"DROP INDEX {name}")

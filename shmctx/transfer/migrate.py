@@ -31,7 +31,7 @@ _ORPHANS = """
 SELECT parent FROM record WHERE parent IS NOT NULL AND (typeof(parent) = 'text' OR parent < 0)
 EXCEPT SELECT event_id FROM record"""
 
-WORTH = 4 << 20
+WORTH = 8 << 20
 """Bytes of sources, as they lie there, from which another process reads them while this one writes."""
 Watch = Callable[[int, int, int], None]
 """Called with (bytes read, bytes in all, events so far)."""
