@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-STEPS = 10_000  # of the simulation, per second of the body's time
+STEPS = 7_500  # of the simulation, per second of the body's time
 FIRST_TRIAL = {"trial": 0, "best": [0.1, 10.0], "loss": math.inf, "step": 0.5}
 
 
