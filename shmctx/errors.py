@@ -39,6 +39,7 @@ ShmctxError
 ├── GatewayError                 a gateway refused, or is none
 │   ├── GatewayUnavailable       nobody answers, or is too busy
 │   └── Unauthorized             it wants its token
+├── ExtraMissing (ImportError)   an integration's own library is not installed
 ├── CannotServe                  the gateway cannot be started as asked
 └── TransferError                moving in or out
     ├── SourceUnreadable         what is to be moved in cannot be read
@@ -307,3 +308,9 @@ class Unauthorized(GatewayError):
     """The gateway's token is missing or wrong."""
 
     hint = "The token is in the file that `shmctx gateway` names when it starts; --token-file FILE, or token_file=."
+
+
+class ExtraMissing(ShmctxError, ImportError):
+    """An integration stands beside a library that is not installed. Stores are not affected."""
+
+    __str__ = ShmctxError.__str__
