@@ -5,14 +5,16 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromQuery, JSONBody
 
 from shmctx import analysis
 from shmctx.context import Context
 from shmctx.errors import ContextNotFound
 from shmctx.gateway.answers import Items, Page, Resolved, answered, documented, next_after, paged
 from shmctx.gateway.errors import invalid
-from shmctx.gateway.parameters import Cursor, Fields, Id, Limit, after, listed, spelt
-from shmctx.gateway.state import Gate
+from shmctx.gateway.parameters import Cursor, Exact, Fields, Id, Limit, after, listed, spelt
+from shmctx.gateway.state import Gate, TheGate
 from shmctx.wire import selected
 
 MAX_BATCH = 100
@@ -23,19 +25,22 @@ class Batch(msgspec.Struct, forbid_unknown_fields=True):
 
     refs: Annotated[list[str], msgspec.Meta(max_length=MAX_BATCH)]
     fields: list[str] | None = None
+    exact: bool = False
 
 
-def shown(context: Context, names: list[str] | None) -> dict[str, Any]:
-    """A context, or some fields of it, under wire names."""
+def shown(context: Context, names: list[str] | None = None, *, exact: bool = False) -> dict[str, Any]:
+    """A context, or some fields of it, under wire names. `exact`: with its own ref and time, for who makes a Context
+    of it again."""
     wire = context.to_dict()
-    return wire if names is None else selected(wire, names)
+    told = wire if names is None else selected(wire, names)
+    return told | {"ref": context.ref, "time_ns": context.time_ns} if exact else told
 
 
 @get("/v1/contexts/{ref:str}", responses=documented(dict[str, Any]), operation_id="resolve")
-async def resolve(gate: Gate, ref: Id, fields: Fields = None) -> Response[bytes]:
+async def resolve(gate: TheGate, ref: Id, fields: Fields = None, *, exact: Exact = False) -> Response[bytes]:
     """A context under its wire names, annotations merged."""
     names = listed(fields)
-    return answered(shown(await resolved(gate, ref), names))
+    return answered(shown(await resolved(gate, ref), names, exact=exact))
 
 
 async def resolved(gate: Gate, ref: str) -> Context:
@@ -46,7 +51,7 @@ async def resolved(gate: Gate, ref: str) -> Context:
 
 
 @post("/v1/contexts/resolve", status_code=200, responses=documented(Resolved), operation_id="resolve_batch")
-async def resolve_batch(gate: Gate, data: Batch) -> Response[bytes]:
+async def resolve_batch(gate: TheGate, data: JSONBody[Batch]) -> Response[bytes]:
     """Up to 100 contexts at once; null for what is not there."""
     found: dict[str, dict[str, Any] | None] = {}
     for ref in data.refs:
@@ -54,13 +59,18 @@ async def resolve_batch(gate: Gate, data: Batch) -> Response[bytes]:
             context = await gate.aio.get(ref)
         except ContextNotFound:
             context = None
-        found[ref] = None if context is None else shown(context, data.fields)
+        found[ref] = None if context is None else shown(context, data.fields, exact=data.exact)
     return answered({"contexts": found})
 
 
 @get("/v1/contexts", responses=documented(Page), operation_id="query")
 async def query(
-    gate: Gate, wanted: dict[str, Any], *, limit: Limit = 100, newest_first: bool = False, cursor: Cursor = None
+    gate: TheGate,
+    wanted: NamedDependency[dict[str, Any]],
+    *,
+    limit: Limit = 100,
+    newest_first: FromQuery[bool] = False,
+    cursor: Cursor = None,
 ) -> Response[bytes]:
     """Contexts that fit all that is given."""
     found = await gate.aio.query(
@@ -71,11 +81,13 @@ async def query(
 
 
 @get("/v1/contexts/{ref:str}/children", responses=documented(Page), operation_id="children")
-async def children(gate: Gate, ref: Id, limit: Limit = 100, cursor: Cursor = None) -> Response[bytes]:
+async def children(
+    gate: TheGate, ref: Id, limit: Limit = 100, cursor: Cursor = None, *, exact: Exact = False
+) -> Response[bytes]:
     """What a context caused directly, oldest first."""
     parent = await resolved(gate, ref)
     found = await gate.aio.query(parent=parent.ref, limit=limit, after=after(cursor, gate.store.store_id))
-    rows = ((context.ref, context.to_dict()) for context in found)
+    rows = ((context.ref, shown(context, exact=exact)) for context in found)
     return paged(rows, next_after(found, limit), gate.limits.response)
 
 
@@ -83,7 +95,9 @@ def _related(kin: str, told: str) -> Any:
     """A route for one kind of relatives."""
 
     @get(f"/v1/contexts/{{ref:str}}/{kin}", responses=documented(Page), operation_id=kin, description=told)
-    async def related(gate: Gate, ref: Id, limit: Limit = 100, cursor: Cursor = None) -> Response[bytes]:
+    async def related(
+        gate: TheGate, ref: Id, limit: Limit = 100, cursor: Cursor = None, *, exact: Exact = False
+    ) -> Response[bytes]:
         found: list[Context] = await getattr(gate.aio, kin)((await resolved(gate, ref)).ref)
         start = 0
         if cursor is not None:
@@ -93,7 +107,7 @@ def _related(kin: str, told: str) -> Any:
             start = refs.index(cursor) + 1
         page = found[start : start + limit]
         following = page[-1].ref if start + limit < len(found) else None
-        return paged(((context.ref, context.to_dict()) for context in page), following, gate.limits.response)
+        return paged(((context.ref, shown(context, exact=exact)) for context in page), following, gate.limits.response)
 
     return related
 
@@ -104,7 +118,7 @@ siblings = _related("siblings", "The other contexts that the same one caused, ol
 
 
 @get("/v1/contexts/{ref:str}/impact", responses=documented(dict[str, Any]), operation_id="impact")
-async def impact(gate: Gate, ref: Id) -> Response[bytes]:
+async def impact(gate: TheGate, ref: Id) -> Response[bytes]:
     """What came after a context, through it, in numbers."""
     context = await resolved(gate, ref)
     result = analysis.impact(context, await gate.aio.descendants(context.ref))
@@ -112,14 +126,14 @@ async def impact(gate: Gate, ref: Id) -> Response[bytes]:
 
 
 @get("/v1/contexts/{ref:str}/errors", responses=documented(Items), operation_id="errors")
-async def errors(gate: Gate, ref: Id) -> Response[bytes]:
+async def errors(gate: TheGate, ref: Id) -> Response[bytes]:
     """Where the errors at and below a context came from, and what they touched."""
     chain = await _chain(gate, ref)
     return answered({"items": await asyncio.to_thread(analysis.failures, chain)})
 
 
 @get("/v1/contexts/{ref:str}/critical-path", responses=documented(dict[str, Any]), operation_id="critical_path")
-async def critical_path(gate: Gate, ref: Id) -> Response[bytes]:
+async def critical_path(gate: TheGate, ref: Id) -> Response[bytes]:
     """Which events made what a context caused take as long as it did."""
     return answered(analysis.critical_path(await _chain(gate, ref)))
 

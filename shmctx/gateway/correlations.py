@@ -5,14 +5,14 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from shmctx import analysis
 from shmctx.event import Event
 from shmctx.gateway.answers import Correlation, Rows, Timeline, answered, documented
 from shmctx.gateway.chains import Whole
 from shmctx.gateway.parameters import Fields, Id, Limit, Offset, listed, spelt
-from shmctx.gateway.state import Gate
+from shmctx.gateway.state import Gate, TheGate
 
 _PATH = "/v1/correlations/{correlation_id:str}"
 
@@ -23,16 +23,16 @@ async def whole(gate: Gate, correlation_id: str) -> Whole:
 
 
 @get(_PATH, responses=documented(Correlation), operation_id="correlation")
-async def correlation(gate: Gate, correlation_id: Id) -> Response[bytes]:
+async def correlation(gate: TheGate, correlation_id: Id) -> Response[bytes]:
     """A correlation in short, with its roots."""
     return answered((await whole(gate, correlation_id)).summary())
 
 
 @get(f"{_PATH}/nodes", responses=documented(Rows), operation_id="nodes")
 async def nodes(
-    gate: Gate,
+    gate: TheGate,
     correlation_id: Id,
-    parent: Annotated[str | None, Parameter(description="A ref; otherwise the roots.")] = None,
+    parent: Annotated[str | None, QueryParameter(description="A ref; otherwise the roots.")] = None,
     offset: Offset = 0,
     limit: Limit = 100,
 ) -> Response[bytes]:
@@ -42,7 +42,7 @@ async def nodes(
 
 
 @get(f"{_PATH}/timeline", responses=documented(Timeline), operation_id="timeline")
-async def timeline(gate: Gate, correlation_id: Id, offset: Offset = 0, limit: Limit = 1000) -> Response[bytes]:
+async def timeline(gate: TheGate, correlation_id: Id, offset: Offset = 0, limit: Limit = 1000) -> Response[bytes]:
     """Its events in the order of their times."""
     found = await whole(gate, correlation_id)
     chain = found.chain
@@ -51,7 +51,7 @@ async def timeline(gate: Gate, correlation_id: Id, offset: Offset = 0, limit: Li
 
 
 @get(f"{_PATH}/audit-trail", responses=documented(dict[str, Any]), operation_id="audit_trail")
-async def audit_trail(gate: Gate, correlation_id: Id, offset: Offset = 0, limit: Limit = 1000) -> Response[bytes]:
+async def audit_trail(gate: TheGate, correlation_id: Id, offset: Offset = 0, limit: Limit = 1000) -> Response[bytes]:
     """Who did what when, in the order in which it was stored, and what is missing in between."""
     found = await whole(gate, correlation_id)
     trail = await asyncio.to_thread(analysis.audit_trail, found.contexts)
@@ -62,9 +62,9 @@ async def audit_trail(gate: Gate, correlation_id: Id, offset: Offset = 0, limit:
 
 @get(f"{_PATH}/compare", responses=documented(dict[str, Any]), operation_id="compare")
 async def compare(
-    gate: Gate,
+    gate: TheGate,
     correlation_id: Id,
-    other: Annotated[str, Parameter(query="with", min_length=1, description="Another correlation's id.")],
+    other: Annotated[str, QueryParameter(name="with", min_length=1, description="Another correlation's id.")],
     ignore: Fields = None,
 ) -> Response[bytes]:
     """Where two correlations diverge, event by event."""
@@ -82,7 +82,7 @@ def _compared(gate: Gate, ours: Whole, theirs: Whole, ignored: list[str]) -> ana
 
 
 @get(f"{_PATH}/reports", responses=documented(dict[str, Any]), operation_id="reports")
-async def reports(gate: Gate, correlation_id: Id) -> Response[bytes]:
+async def reports(gate: TheGate, correlation_id: Id) -> Response[bytes]:
     """Frequent chains, slow handlers, bursts and depth within it."""
     return answered(await asyncio.to_thread(_reported, await whole(gate, correlation_id)))
 

@@ -106,6 +106,11 @@ def refused_by_framework(_request: Request[Any, Any, Any], error: HTTPException)
     return _response(error.status_code, ErrorAnswer(Problem(code, said)), error.headers)
 
 
+def too_deep(_request: Request[Any, Any, Any], _error: RecursionError) -> Response[Any]:
+    """JSON within JSON, without end."""
+    return _response(400, ErrorAnswer(Problem("InvalidRequest", "The body is nested too deeply.")))
+
+
 def unexpected(_request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """What nobody expected. Told to the log alone."""
     logger.error("Unexpected", exc_info=error)
@@ -115,6 +120,7 @@ def unexpected(_request: Request[Any, Any, Any], error: Exception) -> Response[A
 HANDLERS: dict[Any, Any] = {
     ShmctxError: refused_by_store,
     HTTPException: refused_by_framework,
+    RecursionError: too_deep,
     Exception: unexpected,
 }
 

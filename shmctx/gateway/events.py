@@ -3,18 +3,19 @@
 from typing import Annotated, Any
 
 from litestar import Response, get, post
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromQuery, JSONBody, QueryParameter
 
 from shmctx.errors import ReadOnly
 from shmctx.event import Event
 from shmctx.events.selection import BUNDLES, selector
 from shmctx.gateway.answers import EventAnswer, Page, Stored, answered, documented, next_after, paged
-from shmctx.gateway.contexts import resolved
+from shmctx.gateway.contexts import resolved, shown
 from shmctx.gateway.errors import invalid, not_found
-from shmctx.gateway.parameters import Cursor, Fields, Id, Limit, after, listed
-from shmctx.gateway.state import Gate
+from shmctx.gateway.parameters import Cursor, Exact, Fields, Id, Limit, after, listed
+from shmctx.gateway.state import TheGate
 
-Bundle = Annotated[str | None, Parameter(description=f"A set of fields: {', '.join(BUNDLES)}.")]
+Bundle = Annotated[str | None, QueryParameter(description=f"A set of fields: {', '.join(BUNDLES)}.")]
 
 
 def selection(bundle: str | None, fields: str | None) -> str | list[str]:
@@ -26,14 +27,14 @@ def selection(bundle: str | None, fields: str | None) -> str | list[str]:
 
 @get("/v1/events", responses=documented(Page), operation_id="events")
 async def events(
-    gate: Gate,
-    wanted: dict[str, Any],
+    gate: TheGate,
+    wanted: NamedDependency[dict[str, Any]],
     *,
-    text: Annotated[str | None, Parameter(description="In names, ids, custom fields or data.")] = None,
+    text: Annotated[str | None, QueryParameter(description="In names, ids, custom fields or data.")] = None,
     bundle: Bundle = None,
     fields: Fields = None,
     limit: Limit = 100,
-    newest_first: bool = False,
+    newest_first: FromQuery[bool] = False,
     cursor: Cursor = None,
 ) -> Response[bytes]:
     """Of each event that fits all that is given, the fields that are asked for."""
@@ -46,16 +47,16 @@ async def events(
 
 
 @get("/v1/events/{ref:str}", responses=documented(EventAnswer), operation_id="event")
-async def event(gate: Gate, ref: Id) -> Response[bytes]:
+async def event(gate: TheGate, ref: Id, *, exact: Exact = False) -> Response[bytes]:
     """An event with its data and its context."""
     found: Event | None = await gate.aio.event((await resolved(gate, ref)).ref)
     if found is None:
         raise not_found()
-    return answered(found.to_dict() | {"context": found.context.to_dict()})
+    return answered(found.to_dict() | {"context": shown(found.context, exact=exact)})
 
 
 @post("/v1/events", responses=documented(Stored, 201), operation_id="emit")
-async def emit(gate: Gate, data: dict[str, Any]) -> Response[bytes]:
+async def emit(gate: TheGate, data: JSONBody[dict[str, Any]]) -> Response[bytes]:
     """Put an event: `event_name`, and if wanted `data`, `parent` (a ref, or a context under wire names), `durable` and
     the fields of its context, as Store.put takes them."""
     if not gate.writable:

@@ -1,6 +1,7 @@
 """The guard before all routes: who asks, from which page, how often, how much, and how large the answer is."""
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -47,8 +48,10 @@ class Guard:
         if kind == "lifespan":
             await self._app(scope, receive, send)
             return
+        headers = dict(scope["headers"])
         try:
-            self._check(scope, dict(scope["headers"]))
+            self._check(scope, headers)
+            await self._check_size(headers, receive)
         except Refusal as refusal:
             self._gate.tally.answered(refusal.status)
             await _answer(send, refusal, "websocket.http.response" if kind == "websocket" else "http.response")
@@ -79,6 +82,21 @@ class Guard:
             "It is in the file that `shmctx gateway` names; send it as `Authorization: Bearer TOKEN`.",
             www_authenticate="Bearer",
         )
+
+    async def _check_size(self, headers: dict[bytes, bytes], receive: Receive) -> None:
+        """Refuse a body that says that it is too large. As much again is taken in first: a client that is still
+        sending would not read why. Raises Refusal."""
+        said = headers.get(b"content-length", b"0")
+        most = self._gate.limits.body
+        if not said.isdigit() or int(said) <= most:
+            return
+        patient, taken, more = _Patient(receive, self._gate.limits), 0, True
+        with contextlib.suppress(HTTPException):
+            while more and taken < 2 * most:
+                message = await patient()
+                taken += len(message.get("body", b""))
+                more = bool(message.get("more_body"))
+        raise Refusal(413, "BodyTooLarge", f"The body has {int(said):,} bytes, and may have {most:,}.")
 
     def _check_host(self, headers: dict[bytes, bytes]) -> None:
         host = headers.get(b"host", b"").lower()

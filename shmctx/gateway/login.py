@@ -5,10 +5,11 @@ from pathlib import Path
 import msgspec
 from litestar import Response, get, post
 from litestar.exceptions import NotAuthorizedException
+from litestar.params import JSONBody
 from litestar.static_files import create_static_files_router
 
 from shmctx.gateway.answers import documented
-from shmctx.gateway.state import Gate
+from shmctx.gateway.state import TheGate
 
 STATIC = Path(__file__).parent / "static"
 OPEN = ("/", "/v1/login", "/v1/logout", "/v1/health")
@@ -22,7 +23,7 @@ class Credentials(msgspec.Struct, forbid_unknown_fields=True):
 
 
 @post("/v1/login", status_code=204, responses=documented(None, 204), operation_id="login", security=[{}])
-async def login(gate: Gate, data: Credentials) -> Response[None]:
+async def login(gate: TheGate, data: JSONBody[Credentials]) -> Response[None]:
     """Get a cookie for the token. On a Unix socket nobody needs one."""
     if gate.token is None:
         return Response(None, status_code=204)
@@ -32,7 +33,7 @@ async def login(gate: Gate, data: Credentials) -> Response[None]:
 
 
 @post("/v1/logout", status_code=204, responses=documented(None, 204), operation_id="logout", security=[{}])
-async def logout(gate: Gate) -> Response[None]:
+async def logout(gate: TheGate) -> Response[None]:
     """Have the browser forget the cookie."""
     headers = {} if gate.token is None else {"set-cookie": gate.token.cookie_end()}
     return Response(None, status_code=204, headers=headers)

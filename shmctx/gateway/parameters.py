@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from litestar.params import Parameter
+from litestar.params import FromQuery, PathParameter, QueryParameter
 
 from shmctx.gateway.errors import invalid
 from shmctx.moments import moment
@@ -12,22 +12,24 @@ MAX_PAGE = 1000
 SLASH = "\x00"
 """Stands in a path for a slash that was percent-encoded: the framework splits decoded paths."""
 
-Limit = Annotated[int, Parameter(ge=1, le=MAX_PAGE, description="Items of this page at most.")]
-Offset = Annotated[int, Parameter(ge=0, le=1 << 53, description="Items to pass over.")]
-Cursor = Annotated[str | None, Parameter(description="`next` of the page before.")]
-Fields = Annotated[str | None, Parameter(description="Names with commas; otherwise all.")]
-Id = Annotated[str, Parameter(min_length=1, max_length=1024)]
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE, description="Items of this page at most.")]
+Offset = Annotated[int, QueryParameter(ge=0, le=1 << 53, description="Items to pass over.")]
+Cursor = Annotated[str | None, QueryParameter(description="`next` of the page before, or a ref: what comes behind it.")]
+Exact = Annotated[bool, QueryParameter(description="Beside each context `ref`, never an alias, and `time_ns`.")]
+Fields = Annotated[str | None, QueryParameter(description="Names with commas; otherwise all.")]
+Id = Annotated[str, PathParameter(min_length=1, max_length=1024)]
 
 
 def wanted(
     *,
-    correlation_id: str | None = None,
-    agent_id: str | None = None,
-    session_id: str | None = None,
-    event_name: Annotated[str | None, Parameter(description="A name, or a pattern such as `agent:*`.")] = None,
-    errors: Annotated[bool | None, Parameter(description="Only what is in error, or only the rest.")] = None,
-    since: Annotated[str | None, Parameter(description="Seconds since 1970, an ISO time, or an age: `10m`.")] = None,
-    until: Annotated[str | None, Parameter(description="Before then, as `since`.")] = None,
+    correlation_id: FromQuery[str | None] = None,
+    agent_id: FromQuery[str | None] = None,
+    session_id: FromQuery[str | None] = None,
+    event_name: Annotated[str | None, QueryParameter(description="A name, or a pattern such as `agent:*`.")] = None,
+    errors: Annotated[bool | None, QueryParameter(description="Only what is in error, or only the rest.")] = None,
+    since: Annotated[str | None, QueryParameter(description="Seconds since 1970, ISO, or an age: `10m`.")] = None,
+    until: Annotated[str | None, QueryParameter(description="Before then, as `since`.")] = None,
+    parent: Annotated[str | None, QueryParameter(description="A ref or event id: what it caused directly.")] = None,
 ) -> dict[str, Any]:
     """What to look for. A dependency: routes take its result as `wanted`."""
     given = {
@@ -38,6 +40,7 @@ def wanted(
         "errors": errors,
         "since": None if since is None else moment(since),
         "until": None if until is None else moment(until),
+        "parent": parent,
     }
     return {name: value for name, value in given.items() if value is not None}
 

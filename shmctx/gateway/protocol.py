@@ -7,6 +7,7 @@ import struct
 from typing import Any
 
 import h11
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -117,6 +118,12 @@ def connections(limits: Limits, tally: Tally, *, local: bool) -> type[asyncio.Pr
 
 class LiveConnection(WebSocketsSansIOProtocol):
     """A WebSocket whose client, when it answers no more, does not keep its connection by what it has not read."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """A refusal with an answer ends the handshake too, which uvicorn would complain of."""
+        await super().send(message)
+        if self.initial_response is not None and self.close_sent:
+            self.handshake_complete = True
 
     def keepalive_timeout(self) -> None:
         """The client did not answer a ping."""

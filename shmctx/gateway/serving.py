@@ -67,10 +67,14 @@ class Serving:
         self.token_file: Path | None = None
         self.token: str | None = None
         token = self._token(store, options)
-        self._listening = self._listen(options)
         self._gate = Gate(store, token, options.limits, writable=options.writable)
-        app = application(self._gate, self._hosts(options))
-        self._server = _Server(_config(app, self._gate, local=options.socket is not None))
+        self._listening = self._listen(options)
+        try:
+            app = application(self._gate, self._hosts(options))
+            self._server = _Server(_config(app, self._gate, local=options.socket is not None))
+        except BaseException:
+            self._listening.close()
+            raise
         self._thread = threading.Thread(target=self._run, name="shmctx gateway", daemon=True)
         self._thread.start()
         if not self._server.ready.wait(_START) or not self._server.started:
@@ -100,6 +104,9 @@ class Serving:
             raise CannotServe(
                 f"Nothing can be served at {host}:{port}: {told}.", hint="Choose another one: --http HOST:PORT."
             ) from None
+        # asyncio sets it only on sockets that name their protocol, which accepted ones do not; else every answer waits
+        # for an acknowledgement that the client delays.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.address = host, listening.getsockname()[1]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.address[1]}"
         return listening

@@ -1,5 +1,7 @@
 """What all routes of one gateway share."""
 
+from litestar.di import NamedDependency
+
 from shmctx.aio import AsyncStore
 from shmctx.events.monitor import AsyncMonitor, Monitor
 from shmctx.gateway.auth import Token
@@ -23,3 +25,7 @@ class Gate:
         self.tally = Tally()
         self.chains = Chains(store)
         self.hub = Hub(store, limits, self.tally)
+
+
+TheGate = NamedDependency[Gate]
+"""How a route takes it."""

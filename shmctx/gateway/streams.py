@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, WebSocket, get, websocket
+from litestar.di import NamedDependency
 from litestar.exceptions import WebSocketDisconnect
-from litestar.params import Parameter
+from litestar.params import FromQuery, QueryParameter
 from litestar.response import Stream
 
 from shmctx.errors import ShmctxError
@@ -18,13 +19,13 @@ from shmctx.gateway.events import Bundle, selection
 from shmctx.gateway.history import History
 from shmctx.gateway.live import Feed, Message, Wanted, ping
 from shmctx.gateway.parameters import Fields
-from shmctx.gateway.state import Gate
+from shmctx.gateway.state import Gate, TheGate
 
 PATIENCE = 15.0  # seconds between signs of life
 _FILTERS = ("correlation_id", "agent_id", "session_id", "event_name", "errors", "text")
 
-Rate = Annotated[float | None, Parameter(gt=0, le=1e6, description="Events a second at most; the rest is dropped.")]
-Since = Annotated[str | None, Parameter(description="A ref: what came after it. `begin`: all there is.")]
+Rate = Annotated[float | None, QueryParameter(gt=0, le=1e6, description="Events a second at most.")]
+Since = Annotated[str | None, QueryParameter(description="A ref: what came after it. `begin`: all there is.")]
 
 
 class Filters(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -46,12 +47,12 @@ class Change(msgspec.Struct, forbid_unknown_fields=True):
 
 def filters(
     *,
-    correlation_id: str | None = None,
-    agent_id: str | None = None,
-    session_id: str | None = None,
-    event_name: str | None = None,
-    errors: bool | None = None,
-    text: str | None = None,
+    correlation_id: FromQuery[str | None] = None,
+    agent_id: FromQuery[str | None] = None,
+    session_id: FromQuery[str | None] = None,
+    event_name: FromQuery[str | None] = None,
+    errors: FromQuery[bool | None] = None,
+    text: FromQuery[str | None] = None,
 ) -> Filters:
     """Which events, from the query. A dependency: routes take its result as `chosen`."""
     return Filters(correlation_id, agent_id, session_id, event_name, errors, text)
@@ -126,8 +127,8 @@ def _encoded(value: Any) -> str:
 @websocket("/v1/live")
 async def live(
     socket: WebSocket[Any, Any, Any],
-    gate: Gate,
-    chosen: Filters,
+    gate: TheGate,
+    chosen: NamedDependency[Filters],
     *,
     bundle: Bundle = None,
     fields: Fields = None,
@@ -172,8 +173,8 @@ async def _send(socket: WebSocket[Any, Any, Any], viewer: Viewer) -> None:
 @get("/v1/stream", responses=documented(str, media_type="text/event-stream"), operation_id="stream")
 async def stream(
     request: Request[Any, Any, Any],
-    gate: Gate,
-    chosen: Filters,
+    gate: TheGate,
+    chosen: NamedDependency[Filters],
     *,
     bundle: Bundle = None,
     fields: Fields = None,
