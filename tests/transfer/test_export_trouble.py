@@ -213,7 +213,7 @@ from shmctx.transfer.export import export, from_database
 report = export(from_database(Path(sys.argv[1])), Path(sys.argv[2]), "jsonl", replace=True)
 print(report.events, re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 """  # not ru_maxrss, which begins with what the parent had
-    store = stores.open(1 << 23)
+    store = stores.open(1 << 23, put_timeout=30)
     measured = []
     for count in (60_000, 60_000):
         for number in range(count):
