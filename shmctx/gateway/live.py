@@ -27,7 +27,7 @@ from shmctx.refs import make_ref
 from shmctx.store import Store
 
 GATHER = 0.02  # seconds that events gather before a message goes out
-_BATCH, _BATCH_BYTES = 512, 1 << 20  # events and bytes of one message at most, but for a single larger event
+_BATCH, _BATCH_BYTES = 512, 1 << 18  # events and bytes from which a message goes out: clients take 1 MiB by default
 _RETRY = 1.0  # seconds until a database that could not be read is asked again
 _encode = msgspec.json.encode
 
