@@ -1,5 +1,6 @@
 """The supervisor of a sweep: the same piece of work again and again, killed at its first system call, then at its
 second, and so on until it comes to its end; after each death a survivor must find everything.
+`changing`: only at calls that change something for others, and of these every second, the first or the next by the seed.
 
     python sweep.py SCENARIO NAME DATABASE SEED (changing | everything)
 
@@ -221,12 +222,12 @@ def _outlives(name: str, arguments: str, number: int) -> bool:
     return name != "fcntl" or number % 4 == 1
 
 
-def sweep(bench: Bench, scenario: str, *, everything: bool) -> dict[str, int]:
-    """Kill at every call in turn. Returns the kills by system call, and how many runs came to their end instead because
-    a thread or the rest of the machine did something else this time (`missed`)."""
+def sweep(bench: Bench, scenario: str, calls: list[tuple[str, int]]) -> dict[str, int]:
+    """Kill at each of these calls in turn. Returns the kills by system call, and how many runs came to their end
+    instead because a thread or the rest of the machine did something else this time (`missed`)."""
     reference = _reference(bench, scenario)
     kills: collections.Counter[str] = collections.Counter()
-    for name, number in points(bench, scenario, everything=everything):
+    for name, number in calls:
         bench.restore()
         inject = ("-e", f"trace={name}", "-e", f"inject={name}:signal=KILL:when={number}", "-o", os.devnull)
         status = run(getattr(bench, scenario), *inject)
@@ -254,7 +255,9 @@ def _reference(bench: Bench, scenario: str) -> list[Any]:
 
 def main(scenario: str, name: str, database: str, seed: str, extent: str) -> None:
     bench = Bench(name, Path(database), int(seed))
-    print(json.dumps(sweep(bench, scenario, everything=extent == "everything")))
+    everything = extent == "everything"
+    calls = points(bench, scenario, everything=everything)
+    print(json.dumps(sweep(bench, scenario, calls if everything else calls[int(seed) % 2 :: 2])))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """A leader, a standby that becomes one, a daemon that starts and a recovery are killed at each of their system calls;
 after every death all refs resolve at once, and a survivor brings everything into the database, each record once.
 
-In CI those calls are taken that change something for others; SHMCTX_TORTURE=1 takes every call there is.
+In CI half of those calls are taken that change something for others, by the seed the one or the other half;
+SHMCTX_TORTURE=1 takes every call there is.
 """
 
 import json
@@ -23,11 +24,11 @@ pytestmark = pytest.mark.skipif(bool(tracer.missing()), reason=tracer.missing())
 @pytest.mark.parametrize(
     "scenario, least",
     [
-        pytest.param("drain", 20, id="one-drain-batch"),
-        pytest.param("takeover", 50, id="a-leader-change"),
-        pytest.param("recovery", 50, id="a-recovery"),
-        pytest.param("adoption", 50, id="a-daemon-that-adopts"),
-        pytest.param("creation", 20, id="a-daemon-that-creates"),
+        pytest.param("drain", 10, id="one-drain-batch"),
+        pytest.param("takeover", 25, id="a-leader-change"),
+        pytest.param("recovery", 25, id="a-recovery"),
+        pytest.param("adoption", 25, id="a-daemon-that-adopts"),
+        pytest.param("creation", 10, id="a-daemon-that-creates"),
     ],
 )
 def test_a_death_at_a_system_call_costs_nothing(scenario, least, segment_name, db, seed):
