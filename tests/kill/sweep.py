@@ -1,6 +1,6 @@
 """The supervisor of a sweep: the same piece of work again and again, killed at its first system call, then at its
 second, and so on until it comes to its end; after each death a survivor must find everything.
-`changing`: only at calls that change something for others, and of these every second, the first or the next by the seed.
+`changing`: only calls that change something for others, and of these every second, the first or the next by the seed.
 
     python sweep.py SCENARIO NAME DATABASE SEED (changing | everything)
 
