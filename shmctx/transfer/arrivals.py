@@ -20,7 +20,7 @@ from shmctx.refs import MAX_ALIAS, alias_of, resolve_native
 from shmctx.transfer.embedding import EMBEDDED, Origin
 from shmctx.transfer.forms import SourceEvent, Unfit
 
-_NATIVE = 20
+NATIVE = 20
 """Characters of the shortest id that a store gives."""
 _FIXED = frozenset({"_ref", "_event_id", "_event_name", "_event_timestamp", "_correlation_id", "_parent_event_id",
                     "_root_event_id", "_event_depth", "_agent_id", "_client_id", "_session"})  # fmt: skip
@@ -49,6 +49,12 @@ class Arrival(NamedTuple):
         """Such as `agent:spawn`; empty where a context alone does not say."""
         name: str = self.fields[0]
         return name
+
+    @property
+    def key(self) -> int | str:
+        """The id, or the number that its hex digits spell."""
+        key: int | str = self.fields[8]
+        return key
 
     def placed(self, session: int | None) -> tuple[Any, ...]:
         """The fields, given the position of the session's record."""
@@ -93,7 +99,7 @@ def arrival_of(event: SourceEvent, store_id: int, now_ns: int) -> Arrival:
     )
     session = _session(source, odd)
     logged, origin = _rest(event, source, odd, absent)
-    return Arrival(own, time_ns, fields, session, None if event.data is None else _data(event.data), logged, origin)
+    return Arrival(own, time_ns, fields, session, None if event.data is None else data_json(event.data), logged, origin)
 
 
 def _rest(event: SourceEvent, source: Mapping[str, Any], odd: dict[str, Any], absent: list[str]) -> tuple[bytes, bytes]:
@@ -134,7 +140,7 @@ def _own_identity(
 
 def _identity(name: str, source: Mapping[str, Any], odd: dict[str, Any], store_id: int) -> Identity | None:
     found = source.get(name)
-    if type(found) is str and 0 < len(found) < _NATIVE:
+    if type(found) is str and 0 < len(found) < NATIVE:
         return found
     if type(found) is str and 0 < len(found) <= MAX_ALIAS:
         native = resolve_native(found)
@@ -159,22 +165,23 @@ def _text(name: str, source: Mapping[str, Any], odd: dict[str, Any]) -> str | No
 def _session(source: Mapping[str, Any], odd: dict[str, Any]) -> bytes | None:
     session = source.get("_session")
     if type(session) is dict:
-        payload = _session_payload(_encode(session))
+        payload = session_payload(_encode(session))
         if payload is not None:
             return payload
     elif type(session) is str and session:
         _put_aside("_session", source, odd)
-        return _session_payload(_encode({"id": session}))
+        return session_payload(_encode({"id": session}))
     _put_aside("_session", source, odd)
     return None
 
 
 @lru_cache(4096)
-def _session_payload(encoded: bytes) -> bytes | None:
+def session_payload(encoded: bytes) -> bytes | None:
     """The payload of a session's record, given its JSON; None if it cannot be stored."""
     try:
-        return records.encode_session(_decode(encoded))
-    except InvalidField:
+        session = _decode(encoded)
+        return records.encode_session(session) if type(session) is dict else None
+    except (*records.NOT_DECODABLE, InvalidField):
         return None
 
 
@@ -198,7 +205,8 @@ def _more(source: Mapping[str, Any], odd: dict[str, Any]) -> dict[str, Any] | No
     return more or None
 
 
-def _data(data: dict[str, Any]) -> bytes:
+def data_json(data: dict[str, Any]) -> bytes:
+    """An event's data as JSON. Raises Unfit for what is nested deeper than a store takes."""
     encoded = _encode(data)
     if encoded.count(b"{") + encoded.count(b"[") > MAX_DEPTH_OF_VALUES and _levels(data) > MAX_DEPTH_OF_VALUES:
         raise Unfit(f"its data is nested deeper than {MAX_DEPTH_OF_VALUES} levels")

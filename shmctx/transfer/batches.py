@@ -9,12 +9,13 @@ import msgspec
 
 from shmctx.payloads import HASH_BYTES
 from shmctx.transfer import lines
-from shmctx.transfer.arrivals import arrival_of
+from shmctx.transfer.arrivals import Arrival, arrival_of
 from shmctx.transfer.forms import SourceEvent, Unfit
 from shmctx.transfer.intake import Intake
 from shmctx.transfer.ledger import Progress
 from shmctx.transfer.novelty import Placed, Taken
-from shmctx.transfer.sources import BadLine, Sources, crc_of
+from shmctx.transfer.quick import quick_arrival
+from shmctx.transfer.sources import BadLine, Ready, Sources, crc_of
 
 RECORDS, BYTES = 4096, 4 << 20
 """Of one transaction, about: what is held in memory does not depend on how much there is."""
@@ -37,7 +38,7 @@ def batches(
     before = 0
     for path in sources.logs:
         progress = _resumed(path, done)
-        for prepared in _prepared(sources.events(path, progress.end), progress, intake, store_id):
+        for prepared in _prepared(sources.events_or(path, progress.end, quick_arrival), progress, intake, store_id):
             prepared.read = before + sources.meter.read()
             yield prepared
         before += lines.size(path)
@@ -65,7 +66,7 @@ def _digest(text: bytes) -> bytes:
 
 
 def _prepared(
-    found: Iterator[SourceEvent | BadLine], progress: Progress, intake: Intake, store_id: int
+    found: Iterator[SourceEvent | BadLine | Ready[Arrival]], progress: Progress, intake: Intake, store_id: int
 ) -> Iterator[Prepared]:
     size = 0
     arrived: list[Placed] = []
@@ -74,7 +75,10 @@ def _prepared(
     for item in found:
         if not progress.pass_over(item):
             continue
-        if isinstance(item, SourceEvent):
+        if isinstance(item, Ready):
+            progress.counts.see_quick(item)
+            arrived.append((item, item.made))
+        elif isinstance(item, SourceEvent):
             progress.counts.see(item)
             try:
                 arrived.append((item, arrival_of(item, store_id, now_ns)))

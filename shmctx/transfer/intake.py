@@ -7,9 +7,8 @@ from shmctx import records
 from shmctx.hot._core import CONTEXT, GRANULE, PAYLOAD, SESSION
 from shmctx.records import session_id
 from shmctx.settings import Settings
-from shmctx.transfer.forms import SourceEvent
 from shmctx.transfer.known import Known, Packed
-from shmctx.transfer.novelty import Novelty, Placed, Seen, Taken, pack
+from shmctx.transfer.novelty import Novelty, Placed, Read, Seen, Taken, pack
 
 MAX_PAYLOAD = 16 << 20
 """Bytes that one record of a ring can hold."""
@@ -67,7 +66,7 @@ class Intake:
                 if payload in unknown:
                     _remember(self._sessions, payload, position)
 
-    def _append(self, source: SourceEvent, packed: Packed) -> None:
+    def _append(self, source: Read, packed: Packed) -> None:
         arrival = packed.arrival
         for found, field in packed.large:
             self._keep(found, field)

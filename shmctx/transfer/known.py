@@ -59,10 +59,10 @@ class Known:
         self._db.close()
 
     def ids(self) -> Iterator[int | str]:
-        """Every id that was brought, as a column holds it."""
+        """The keys of all ids that were brought, see Arrival.key."""
         with translated(str(self.database)):
             for row in self._db.execute(_ALL_IDS):
-                yield row[0]
+                yield -1 - row[0] if type(row[0]) is int else row[0]
 
     def session_ids(self) -> Iterator[str]:
         """Of every session."""

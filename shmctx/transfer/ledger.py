@@ -4,7 +4,7 @@ import sqlite3
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from zlib import crc32
 
 import msgspec
@@ -12,7 +12,7 @@ import msgspec
 from shmctx.cold.connection import Connection, connect, translated
 from shmctx.transfer.forms import SourceEvent
 from shmctx.transfer.novelty import Taken
-from shmctx.transfer.sources import BadLine
+from shmctx.transfer.sources import BadLine, Ready
 
 EXAMPLES = 20
 """Places that a report names of each kind."""
@@ -52,6 +52,12 @@ class Counts(msgspec.Struct):
         self.forms[event.form] = self.forms.get(event.form, 0) + 1
         self.unresolved += event.form == "lean" and event.context is None
         self.without_time += event.time_ns is None
+
+    def see_quick(self, event: Ready[Any]) -> None:
+        """An event was read in the form that most have."""
+        self.lines += 1
+        self.bytes += event.size
+        self.forms["embedded"] = self.forms.get("embedded", 0) + 1
 
     def take(self, taken: Taken) -> None:
         """What became of events."""
@@ -103,7 +109,7 @@ class Progress(msgspec.Struct):
     """Of what followed and was no whole line: it was told of, and is looked at again."""
     counts: Counts = msgspec.field(default_factory=Counts)
 
-    def pass_over(self, found: SourceEvent | BadLine) -> bool:
+    def pass_over(self, found: SourceEvent | BadLine | Ready[Any]) -> bool:
         """Reading goes on behind this; False for the same rest of a text that was told of before."""
         if isinstance(found, BadLine) and not found.whole:
             rest = crc32(found.raw, found.size)

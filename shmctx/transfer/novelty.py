@@ -12,20 +12,21 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from shmctx import payloads, records
-from shmctx.context import EVENT_PREFIX
+from shmctx import payloads
 from shmctx.hot.shapes import RecordTuple
 from shmctx.settings import Settings
 from shmctx.transfer.arrivals import Arrival
 from shmctx.transfer.forms import SourceEvent
 from shmctx.transfer.known import Known, Packed, is_same
+from shmctx.transfer.sources import Ready
 
 FILTER_BYTES = 8 << 20
 _decode = msgspec.json.Decoder().decode
 
-Placed = tuple[SourceEvent, Arrival]
+Read = SourceEvent | Ready[Arrival]
+Placed = tuple[Read, Arrival]
 """(what was read, what arrived)"""
-New = tuple[SourceEvent, Packed]
+New = tuple[Read, Packed]
 
 
 def pack(arrival: Arrival, settings: Settings) -> Packed:
@@ -86,9 +87,9 @@ class Novelty:
         """Without what is there already; what is found out is told to `taken`. Raises ColdError."""
         add, asked = self._seen.add, set[str]()
         for _, packed in arrived:
-            event = packed.arrival.event
-            if event is not None and add(records.packed(event, EVENT_PREFIX)):  # type: ignore[arg-type]
-                asked.add(event)
+            arrival = packed.arrival
+            if arrival.event is not None and add(arrival.key):
+                asked.add(arrival.event)
         if not asked:
             return arrived
         self._settled()
@@ -102,7 +103,7 @@ class Novelty:
 
 
 def _is_new(
-    source: SourceEvent, packed: Packed, here: dict[str, list[Packed]], before: "Sequence[_Stored]", taken: Taken
+    source: Read, packed: Packed, here: dict[str, list[Packed]], before: "Sequence[_Stored]", taken: Taken
 ) -> bool:
     event = packed.arrival.event or ""
     others = here.setdefault(event, [])

@@ -8,9 +8,9 @@ in which references of lean events are looked up. Memory does not grow with what
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar, cast
 from zlib import crc32
 
 import msgspec
@@ -21,6 +21,8 @@ from shmctx.transfer.ksi_database import KsiDatabase
 
 __all__ = ["BadLine", "SourceEvent", "Sources", "read"]
 
+T = TypeVar("T")
+Item = TypeVar("Item")
 CHUNK = 256
 """Lean events whose references are looked up together."""
 
@@ -42,6 +44,22 @@ class BadLine(msgspec.Struct):
     """Of its first bytes, without a newline."""
     whole: bool = True
     """False: the text ends within it."""
+
+    @property
+    def place(self) -> str:
+        """`file:line`."""
+        return f"{self.file}:{self.line}"
+
+
+class Ready(msgspec.Struct, Generic[T], gc=False):
+    """A line that the caller has made something of himself."""
+
+    made: T
+    file: str
+    line: int
+    end: int
+    size: int
+    crc: int
 
     @property
     def place(self) -> str:
@@ -84,8 +102,14 @@ class Sources:
 
     def events(self, path: Path, start: int = 0) -> Iterator[SourceEvent | BadLine]:
         """The events of one log from a byte of its text on, references resolved. Raises SourceUnreadable."""
-        waiting: list[SourceEvent | BadLine] = []
-        for found in _parsed(path, start, self.meter):
+        return cast("Iterator[SourceEvent | BadLine]", self.events_or(path, start, None))
+
+    def events_or(
+        self, path: Path, start: int, make: Callable[[bytes], T | None] | None
+    ) -> Iterator[SourceEvent | BadLine | Ready[T]]:
+        """The same, with what `make` makes of a line, where it makes something of it."""
+        waiting: list[SourceEvent | BadLine | Ready[T]] = []
+        for found in _parsed(path, start, self.meter, make):
             lean = type(found) is SourceEvent and found.form == "lean"
             if not waiting and not lean:
                 yield found
@@ -96,7 +120,7 @@ class Sources:
                 waiting = []
         yield from self._resolved(waiting)
 
-    def _resolved(self, found: Sequence[SourceEvent | BadLine]) -> Sequence[SourceEvent | BadLine]:
+    def _resolved(self, found: Sequence[Item]) -> Sequence[Item]:
         """With the contexts that the references of lean events lead to."""
         events = [event for event in found if isinstance(event, SourceEvent) and event.ref and event.context is None]
         contexts = self.lookup([event.ref for event in events if event.ref])
@@ -126,11 +150,17 @@ class Sources:
                 yield BadLine(str(database.path), row, reason, text[: lines.KEPT], row, len(text))
 
 
-def _parsed(path: Path, start: int, meter: lines.Meter) -> Iterator[SourceEvent | BadLine]:
+def _parsed(
+    path: Path, start: int, meter: lines.Meter, make: Callable[[bytes], T | None] | None
+) -> Iterator[SourceEvent | BadLine | Ready[T]]:
     file = str(path)
-    for line in lines.read(path, start, meter):
-        number, end, text, reason, size, whole = line
+    for number, end, text, flaw, size, whole in lines.read(path, start, meter):
+        reason = flaw
         if not reason:
+            made = None if make is None else make(text)
+            if made is not None:
+                yield Ready(made, file, number, end, size, crc_of(text))
+                continue
             if text.isspace():
                 continue
             try:
