@@ -39,6 +39,7 @@ ShmctxError
 ├── GatewayError                 a gateway refused, or is none
 │   ├── GatewayUnavailable       nobody answers, or is too busy
 │   └── Unauthorized             it wants its token
+├── ExportFailed                 a receiver of spans did not take them
 ├── ExtraMissing (ImportError)   an integration's own library is not installed
 ├── CannotServe                  the gateway cannot be started as asked
 └── TransferError                moving in or out
@@ -314,3 +315,9 @@ class ExtraMissing(ShmctxError, ImportError):
     """An integration stands beside a library that is not installed. Stores are not affected."""
 
     __str__ = ShmctxError.__str__
+
+
+class ExportFailed(ShmctxError):
+    """A receiver did not take what was sent to it. The store is as it was."""
+
+    hint = "The exporter's log says what the receiver answered; export again from there with after=REF."
