@@ -97,8 +97,7 @@ class Serving:
             return listening
         host, port = options.http or DEFAULT_ADDRESS
         try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+            listening = _bound(host, port)
         except (OSError, OverflowError) as error:
             told = error.strerror if isinstance(error, OSError) else error
             raise CannotServe(
@@ -193,6 +192,21 @@ def _raise_file_limit() -> None:
     wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A TCP socket at an address."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol is named so that asyncio turns Nagle's algorithm off: an answer's head would make its body wait.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(_BACKLOG)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
 
 
 def _local(path: Path) -> socket.socket:
