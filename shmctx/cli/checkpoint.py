@@ -104,7 +104,7 @@ def _next_start(store: Store, application: str) -> str | None:
 def show(out: Output, ref: str, *, name: str | None, state: str | None) -> None:
     """Show what a checkpoint holds: participants, their stages and sizes, who failed."""
     with candidates(name) as found:
-        store, _ = found.holding(ref)
+        store = found.local(ref)
         wanted = store.run(lambda finder: named(finder, ref))
         if state is not None:
             out.json(store.run(lambda finder: state_of(finder, wanted, state)))

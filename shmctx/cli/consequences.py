@@ -7,15 +7,16 @@ import msgspec
 
 from shmctx import analysis
 from shmctx.cli.main import HELP_OPTIONS, examples
+from shmctx.cli.readers import Reader, with_url
 from shmctx.cli.render import ID, Column, Form, Listing, Output, clock, duration, number, plain, with_output
 from shmctx.cli.stores import candidates, name_option
 from shmctx.cli.trace import named_argument
-from shmctx.store import Store
 
 
 @click.command(context_settings=HELP_OPTIONS, epilog=examples("shmctx impact ctx_0123456789abcdef --json"))
 @click.argument("ref", metavar="REF")
 @name_option
+@with_url
 @with_output
 def impact(out: Output, ref: str, name: str | None) -> None:
     """Sum up what came after a context, through it: events, agents, sessions, errors, time."""
@@ -47,6 +48,7 @@ def _counts(counts: dict[str, int]) -> str:
 @click.command(context_settings=HELP_OPTIONS, epilog=examples("shmctx errors corr_0123456789abcdef"))
 @named_argument
 @name_option
+@with_url
 @with_output
 def errors(out: Output, named: str, name: str | None) -> None:
     """Show where the errors of a correlation came from, what failed because of them, and whom they touched."""
@@ -95,6 +97,7 @@ ERRORS = Listing(
 @click.argument("second", metavar="B")
 @name_option
 @click.option("--ignore", multiple=True, metavar="FIELD", help="A field whose changes do not matter, or `data`.")
+@with_url
 @with_output
 def compare(out: Output, /, first: str, second: str, name: str | None, ignore: tuple[str, ...]) -> None:
     """Show where two correlations diverge, event by event: added, removed and changed, with fields and event data.
@@ -115,8 +118,8 @@ def compare(out: Output, /, first: str, second: str, name: str | None, ignore: t
     out.rows(DIFFERENCES, result.differences)
 
 
-def _data(store: Store, contexts: list[Any]) -> dict[str, dict[str, Any] | None]:
-    return {event.ref: event.data for event in store.events(contexts)}
+def _data(store: Reader, contexts: list[Any]) -> dict[str, dict[str, Any] | None]:
+    return {event.ref: event.data for event in store.with_data(contexts)}
 
 
 def _changes(fields: dict[str, tuple[Any, Any]]) -> str:
@@ -148,6 +151,7 @@ DIFFERENCES = Listing(
     metavar="SECONDS",
     help="Without an event, from which it is noted.",
 )
+@with_url
 @with_output
 def audit_trail(out: Output, /, named: str, name: str | None, long_gap: float) -> None:
     """List who did what when in a correlation, in the order in which it was stored, with what is missing in between.

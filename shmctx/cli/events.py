@@ -7,9 +7,10 @@ import click
 
 from shmctx.cli.filters import with_filters, with_pages, with_text_and_fields
 from shmctx.cli.main import HELP_OPTIONS, examples
+from shmctx.cli.readers import with_url
 from shmctx.cli.render import ID, Column, Listing, Output, clock, plain, with_output
-from shmctx.cli.stores import optional_name, view
-from shmctx.events.monitor import DEFAULT_FIELDS, Monitor
+from shmctx.cli.stores import optional_name, reading
+from shmctx.events.monitor import DEFAULT_FIELDS
 from shmctx.events.selection import names, selector
 
 _STYLES = {"ref": ID, "timestamp": "dim", "event_name": "bold"} | dict.fromkeys(
@@ -42,9 +43,10 @@ def _column(name: str) -> Column:
 @with_filters
 @with_text_and_fields
 @with_pages
+@with_url
 @with_output
 def events(out: Output, /, name: str, fields: str | list[str] | None, **wanted: Any) -> None:
     """Print the events that fit all that is given, with their data, oldest first, drained or not."""
     rows = listing(fields or DEFAULT_FIELDS)
-    with view(name) as found:
-        out.rows(rows, Monitor(found.store).events(**wanted))
+    with reading(name) as store:
+        out.rows(rows, store.matching(**wanted))

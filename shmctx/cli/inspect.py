@@ -9,8 +9,9 @@ import click
 from shmctx import stats
 from shmctx.cli import render
 from shmctx.cli.main import HELP_OPTIONS, INTERRUPTED, examples
+from shmctx.cli.readers import Reader, with_url
 from shmctx.cli.render import Column, Form, Listing, Output, number, size, with_output, yes
-from shmctx.cli.stores import View, optional_name, view
+from shmctx.cli.stores import optional_name, reading, view
 from shmctx.errors import SegmentCorrupt, SegmentError, SegmentMissing
 from shmctx.hot import segment as segments
 
@@ -91,25 +92,26 @@ def _segment_row(name: str) -> dict[str, Any] | None:
 @optional_name
 @click.option("--watch", "-w", is_flag=True, help="Print a line with rates again and again.")
 @click.option("--interval", type=click.FloatRange(min=0.05), default=1.0, help="Seconds between lines of --watch.")
+@with_url
 @with_output
 def stat(out: Output, name: str, watch: bool, interval: float) -> None:
     """Show positions, occupancy, lag, leader, counters and sizes of a store."""
     if watch and out.form is Form.JSON:
         raise click.UsageError("--watch has no end, so it is no JSON document; use --jsonl.")
-    with view(name) as found:
+    with reading(name) as store:
         if watch:
-            _watch(out, found, interval)
-        told = found.store.stats()
+            _watch(out, store, interval)
+        told = store.stats()
         out.document(told, _for_people(told))
 
 
-def _watch(out: Output, found: View, interval: float) -> None:
+def _watch(out: Output, store: Reader, interval: float) -> None:
     """Print rates until Ctrl-C."""
     try:
         if out.form is Form.TABLE:
             click.echo("  ".join(column.title.ljust(column.width) for column in RATES.columns).rstrip())
         line = out.lines(RATES)
-        for row in _rates(found.store.stats, interval):
+        for row in _rates(store.stats, interval):
             line(row)
             out.flush()
     except KeyboardInterrupt:

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import click
 
-from shmctx.errors import InvalidField, LeaderAlive, SegmentError, ShmctxError
+from shmctx.errors import GatewayUnavailable, InvalidField, LeaderAlive, SegmentError, ShmctxError
 
 SUCCESS, ERROR, USAGE, UNAVAILABLE, DAMAGED, PROBLEMS, LEADER_ALIVE = range(7)
 INTERRUPTED = 130  # 128 + SIGINT
@@ -123,7 +123,7 @@ def exit_code(error: ShmctxError) -> int:
         return LEADER_ALIVE
     if isinstance(error, InvalidField):
         return USAGE
-    return UNAVAILABLE if isinstance(error, SegmentError) else ERROR
+    return UNAVAILABLE if isinstance(error, SegmentError | GatewayUnavailable) else ERROR
 
 
 def complain(message: str, hint: str = "") -> None:

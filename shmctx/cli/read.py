@@ -8,8 +8,9 @@ import click
 
 from shmctx.cli.filters import with_filters, with_pages
 from shmctx.cli.main import HELP_OPTIONS, complain, examples, exit_code
+from shmctx.cli.readers import with_url
 from shmctx.cli.render import CONTEXTS, Output, with_output
-from shmctx.cli.stores import Candidates, candidates, name_option, optional_name, view
+from shmctx.cli.stores import Candidates, candidates, name_option, optional_name, reading
 from shmctx.context import Context
 from shmctx.errors import ContextNotFound, RecordDamaged, SegmentMissing, ShmctxError
 
@@ -25,6 +26,7 @@ _HINT = "shmctx query, which finds contexts by what they hold; shmctx ls shows t
 )
 @click.argument("refs", nargs=-1, required=True, metavar="REF...")
 @name_option
+@with_url
 @with_output
 def get(out: Output, refs: tuple[str, ...], name: str | None) -> None:
     """Print the contexts of refs or event ids; `-` reads them from standard input, one a line.
@@ -67,8 +69,9 @@ def _resolved(found: Candidates, refs: Iterator[str], failed: list[ShmctxError])
 @with_filters
 @click.option("--parent", metavar="REF", help="Caused directly by this context.")
 @with_pages
+@with_url
 @with_output
 def query(out: Output, /, name: str, **wanted: Any) -> None:
     """Print the contexts that fit all that is given, oldest first, drained or not."""
-    with view(name) as found:
-        out.rows(CONTEXTS, found.store.query(**wanted))
+    with reading(name) as store:
+        out.rows(CONTEXTS, store.query(**wanted))

@@ -9,8 +9,9 @@ import msgspec
 from shmctx import analysis
 from shmctx.cli.filters import moment
 from shmctx.cli.main import HELP_OPTIONS, examples
+from shmctx.cli.readers import with_url
 from shmctx.cli.render import ID, Column, Listing, Output, clock, duration, number, with_output
-from shmctx.cli.stores import optional_name, view
+from shmctx.cli.stores import optional_name, reading
 from shmctx.context import Context
 
 
@@ -100,12 +101,13 @@ LISTINGS = {
 )
 @click.option("--least", type=click.IntRange(min=1), metavar="N", help="bursts: events (20); deep: depth (10).")
 @click.option("--factor", type=click.FloatRange(min=1), metavar="X", help="Times the median: bursts 4, deep 3.")
+@with_url
 @with_output
 def report(out: Output, /, kind: str, name: str, since: float, until: float | None, **options: Any) -> None:
     """Report on a stretch of time: sequences of events that come often, handlers that take long, bursts of events,
     chains that are deeper than usual."""
-    with view(name) as found:
-        contexts = found.store.query(since=since, until=until)
+    with reading(name) as store:
+        contexts = store.query(since=since, until=until)
         out.rows(LISTINGS[kind], _REPORTS[kind](contexts, {k: v for k, v in options.items() if v is not None}))
 
 

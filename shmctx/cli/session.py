@@ -3,6 +3,7 @@
 import click
 
 from shmctx.cli.main import HELP_OPTIONS, examples
+from shmctx.cli.readers import with_url
 from shmctx.cli.render import CONTEXTS, Form, Output, clock, number, plain, with_output
 from shmctx.cli.stores import candidates, name_option
 from shmctx.sessions import Session
@@ -11,6 +12,7 @@ from shmctx.sessions import Session
 @click.command(context_settings=HELP_OPTIONS, epilog=examples("shmctx session s-1 --name ksi --json"))
 @click.argument("session_id", metavar="ID")
 @name_option
+@with_url
 @with_output
 def session(out: Output, session_id: str, name: str | None) -> None:
     """Show a session: its data, agents, first and last activity and responses; on a terminal its contexts too."""

@@ -8,6 +8,7 @@ import click
 
 from shmctx import attachment as attachments
 from shmctx.attachment import Attachment
+from shmctx.cli.readers import Local, Reader, gateway
 from shmctx.context import Context
 from shmctx.errors import ColdError, ContextNotFound, SegmentError, SegmentMissing, SessionNotFound
 from shmctx.hot import segment as segments
@@ -65,48 +66,68 @@ def view(name: str, *, waiting: bool = False) -> Iterator[View]:
         opened.store.close()
 
 
+@contextlib.contextmanager
+def reading(name: str) -> Iterator[Reader]:
+    """Open a store for reading, or the one that --url names. Raises SegmentError, GatewayError."""
+    with gateway() as remote:
+        if remote is not None:
+            yield remote
+            return
+        with view(name) as found:
+            yield Local(found.store)
+
+
 class Candidates:
-    """The stores of this machine that a ref or another id may belong to. `candidates` opens them."""
+    """The stores that a ref or another id may belong to: of this machine, or behind a gateway. `candidates` opens
+    them."""
 
     def __init__(self, stack: contextlib.ExitStack, name: str | None) -> None:
         self._stack = stack
-        self._named = None if name is None else stack.enter_context(view(name))
+        self._named: Reader | None = stack.enter_context(gateway())
+        if self._named is None and name is not None:
+            self._named = Local(stack.enter_context(view(name)).store)
         self._views: dict[int, View] | None = None
 
-    def of(self, text: str) -> list[Store]:
+    def of(self, text: str) -> list[Reader]:
         """The named store, else the one whose id is in a ref, else every store, as for an id that a context brought
         with it. Raises SegmentMissing."""
         if self._named is not None:
-            return [self._named.store]
+            return [self._named]
         views = self._all()
         native = resolve_native(text)
         if native is None and not views:
             raise SegmentMissing("There is no segment on this machine.")
         if native is None:
-            return [found.store for found in views.values()]
+            return [Local(found.store) for found in views.values()]
         if native[0] not in views:
             raise SegmentMissing(f"No segment on this machine is of store {native[0]:06x}, which made {text!r}.")
-        return [views[native[0]].store]
+        return [Local(views[native[0]].store)]
 
     def resolve(self, ref: str) -> Context:
         """The context of a ref or event id. Raises ContextNotFound, RecordDamaged, SegmentMissing."""
         return self.holding(ref)[1]
 
-    def holding(self, ref: str) -> tuple[Store, Context]:
+    def holding(self, ref: str) -> tuple[Reader, Context]:
         """As resolve, with the store that has it."""
 
-        def ask(store: Store) -> Context | None:
+        def ask(store: Reader) -> Context | None:
             context = store.get(ref)
             return context if isinstance(context, Context) else None
 
         stores = self.of(ref)
         return _first(stores, ask) or (stores[-1], stores[-1].resolve(ref))
 
-    def members(self, named: str) -> tuple[Store, list[Context]]:
+    def local(self, ref: str) -> Store:
+        """As holding, for a command that has no --url: the store itself."""
+        found = self.holding(ref)[0]
+        assert isinstance(found, Local)
+        return found.store
+
+    def members(self, named: str) -> tuple[Reader, list[Context]]:
         """All contexts of the correlation that has this id, or to which the context of a ref or event id belongs, and
         their store. Raises ContextNotFound, SegmentMissing."""
 
-        def ask(store: Store) -> list[Context]:
+        def ask(store: Reader) -> list[Context]:
             members = store.query(correlation_id=named)
             context = None if members else store.get(named)
             return store.query(correlation_id=context.correlation_id) if isinstance(context, Context) else members
@@ -122,7 +143,7 @@ class Candidates:
     def session(self, session_id: str) -> Session:
         """The session of this id. Raises SessionNotFound, SegmentMissing."""
 
-        def ask(store: Store) -> Session | None:
+        def ask(store: Reader) -> Session | None:
             try:
                 return store.session(session_id)
             except SessionNotFound:
@@ -133,7 +154,7 @@ class Candidates:
         return stores[-1].session(session_id) if found is None else found[1]
 
     def _told(self) -> str:
-        return "any store of this machine" if self._named is None else f"the store {self._named.store.name!r}"
+        return "any store of this machine" if self._named is None else self._named.title
 
     def _all(self) -> dict[int, View]:
         if self._views is None:
@@ -145,7 +166,7 @@ class Candidates:
         return self._views
 
 
-def _first(stores: list[Store], ask: Callable[[Store], T | None]) -> tuple[Store, T] | None:
+def _first(stores: list[Reader], ask: Callable[[Reader], T | None]) -> tuple[Reader, T] | None:
     """The first store that has an answer, and the answer. Raises ColdError of one that could not look, if none has."""
     silent: ColdError | None = None
     for store in stores:

@@ -11,6 +11,7 @@ import click
 from shmctx import analysis
 from shmctx.analysis.text import MAX_INDENT, NOTES, drawn
 from shmctx.cli.main import HELP_OPTIONS, examples
+from shmctx.cli.readers import with_url
 from shmctx.cli.render import ID, Column, Form, Listing, Output, duration, with_output
 from shmctx.cli.stores import Candidates, candidates, name_option
 from shmctx.context import Context
@@ -48,6 +49,7 @@ class Row(NamedTuple):
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write there instead."
 )
+@with_url
 @with_output
 def trace(
     out: Output,

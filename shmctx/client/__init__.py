@@ -10,9 +10,22 @@ Answers are what a Store gives: Context, Event and Session objects with the same
 `client.aio` has the same methods to await.
 """
 
-from shmctx.client.aio import AsyncClient
+from typing import TYPE_CHECKING, Any
+
 from shmctx.client.answers import RemoteContext
 from shmctx.client.client import Client, connect
 from shmctx.client.live import Follower
 
-__all__ = ["AsyncClient", "Client", "Follower", "RemoteContext", "connect"]
+if TYPE_CHECKING:
+    from shmctx.client.aio import AsyncClient, AsyncFollower
+
+__all__ = ["AsyncClient", "AsyncFollower", "Client", "Follower", "RemoteContext", "connect"]
+
+
+def __getattr__(name: str) -> Any:
+    """The asynchronous classes, with asyncio, when somebody asks for them."""
+    if name in ("AsyncClient", "AsyncFollower"):
+        from shmctx.client import aio
+
+        return getattr(aio, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,5 +1,6 @@
 """Contexts and events as a gateway sends them, made into the objects that a store gives."""
 
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,11 @@ FIELDS = (
     "agent_id", "client_id", "session", *OPTIONAL_FIELDS, "custom",
 )  # fmt: skip
 """What to ask for so that nothing of a context is missing."""
+
+
+NOTED = frozenset({"_duration_ms", "_handlers", "_handler"})
+"""What the event router says of an event when its handlers are done. An answer does not tell what was put from what
+was annotated; these count where they were annotated, because children inherit what was put."""
 
 
 class RemoteContext(Context, frozen=True, array_like=True, gc=False, eq=False):
@@ -70,8 +76,10 @@ class Row(msgspec.Struct, kw_only=True):
         store_id, position = place or (0, 0)
         event = _identity(self.event_id, store_id)
         correlation = _identity(self.correlation_id, store_id)
+        custom = self.custom or {}
+        noted = {name: value for name, value in custom.items() if name in NOTED}
         optional = {name: getattr(self, name) for name in OPTIONAL_FIELDS}
-        more = {name: value for name, value in optional.items() if value is not None} | (self.custom or {})
+        more = {name: value for name, value in optional.items() if value is not None} | custom
         return RemoteContext(
             self.event_name,
             depth=self.depth,
@@ -79,13 +87,19 @@ class Row(msgspec.Struct, kw_only=True):
             correlation=None if place and correlation == position else correlation,
             agent_id=self.agent_id,
             client=self.client_id,
+            session_position=self._session(),
             event=None if place and event == position else self.event_id,
             root=_identity(self.root_event_id, store_id),
             more=more or None,
+            noted=noted or None,
             ref=self.ref,
             time_ns=self.time_ns,
             said=self.session,
         )
+
+    def _session(self) -> int | None:
+        """A number of the session's own: where its record lies is not told, and only to tell sessions apart."""
+        return None if self.session is None else zlib.crc32(str(self.session.get("id")).encode())
 
 
 def _identity(said: str | None, store_id: int) -> Identity | None:

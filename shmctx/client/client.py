@@ -101,6 +101,10 @@ class Client:
         """What the same context caused besides. Raises ContextNotFound."""
         return self.run(questions.related(ref, "siblings"))
 
+    def newest(self) -> str:
+        """Where the present begins: the newest ref, or `begin` where nothing was put yet. For `follow(since=...)`."""
+        return self.run(questions.newest())
+
     # ---- events ----
 
     def event(self, ref: str) -> Event | None:
@@ -151,7 +155,7 @@ class Client:
         live.require()
         named = wanted if pattern is None else {**wanted, "event_name": pattern}
         stream = self.stream({**named, "rate": rate})
-        return live.Follower(stream, timeout, lambda: since or self.run(questions.newest()))
+        return live.Follower(stream, timeout, lambda: since or self.newest())
 
     def stream(self, wanted: Mapping[str, Any]) -> live.Stream:
         """What a follower of these filters reads."""

@@ -165,6 +165,7 @@ class Follower(Following):
         super().__init__(stream, timeout)
         self._ended = threading.Event()
         self._connection: ClientConnection | None = None
+        self._closing = contextlib.ExitStack()
         stream.since = begin()
         try:
             self._connect()
@@ -212,15 +213,14 @@ class Follower(Following):
         stream = self._stream
         make: Any = unix_connect if stream.address.socket else connect
         try:
-            self._connection = make(uri=stream.uri(), open_timeout=10, **stream.options)
+            self._connection = self._closing.enter_context(make(uri=stream.uri(), open_timeout=10, **stream.options))
         except TimeoutError as error:  # not the caller's
             raise ConnectionError(str(error)) from None
 
     def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with contextlib.suppress(OSError):
-                connection.close()
+        self._connection = None
+        with contextlib.suppress(OSError):
+            self._closing.close()
 
     def close(self) -> None:
         """End the iteration, also one that waits in another thread. Idempotent."""

@@ -6,7 +6,7 @@ import signal
 import pytest
 from commands import LIMIT, assert_refused, interrupt
 
-from shmctx.cli.follow import newest
+from shmctx.cli.tails import newest
 from shmctx.hot import segment as segments
 
 
