@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,29 @@ def line(value):
 def log_of(path, lines):
     """A file of lines: bytes as they are, everything else as JSON."""
     path.write_bytes(b"".join(item if isinstance(item, bytes) else line(item) for item in lines))
+    return path
+
+
+def ksi_database(path, contexts, events=()):
+    """A database as KSI's context manager makes it."""
+    with sqlite3.connect(path) as db:
+        db.executescript(
+            """
+            CREATE TABLE contexts (ref TEXT PRIMARY KEY, event_id TEXT UNIQUE, correlation_id TEXT, session_id TEXT,
+                agent_id TEXT, context_json JSON NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL);
+            CREATE TABLE events (event_id TEXT PRIMARY KEY, event_name TEXT NOT NULL, timestamp REAL NOT NULL,
+                context_ref TEXT NOT NULL, jsonl_offset INTEGER, jsonl_file TEXT);
+            """
+        )
+        for context in contexts:
+            text = context if isinstance(context, str) else json.dumps(context)
+            own = "evt_broken" if isinstance(context, str) else context["_event_id"]
+            db.execute(
+                "INSERT INTO contexts VALUES (?, ?, 'c', 's', 'a', ?, 1753156000, 1755748000)",
+                (f"ctx_{own}", own, text),
+            )
+        db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, 0, '')", events)
+    db.close()
     return path
 
 
