@@ -23,15 +23,15 @@ except ImportError as error:
     raise ExtraMissing("OpenTelemetry is not installed.", hint="pip install 'shmctx[otel]'") from error
 
 HEADERS = ("traceparent", "tracestate", "baggage")
-_RECEIVED = "shmctx.received"
-"""In an OpenTelemetry context: the headers that it was extracted from."""
+_RECEIVED = "shmctx.received"  # in an OpenTelemetry context: the headers that it was extracted from
+_set_value = context.set_value  # methods have an argument of the module's name
 _trace, _baggage = TraceContextTextMapPropagator(), W3CBaggagePropagator()
 
 
 def span_context(found: Context) -> trace.SpanContext:
     """The ids of a context as those of a span, sampled."""
     ids = int(w3c.trace_id(found.correlation_id), 16), int(w3c.span_id(found.event_id), 16)
-    return trace.SpanContext(*ids, is_remote=False, trace_flags=trace.TraceFlags(trace.TraceFlags.SAMPLED))
+    return trace.SpanContext(*ids, is_remote=False, trace_flags=trace.TraceFlags(w3c.SAMPLED))
 
 
 def as_parent(found: Context | None = None, under: OtelContext | None = None) -> OtelContext:
@@ -47,10 +47,8 @@ def as_parent(found: Context | None = None, under: OtelContext | None = None) ->
 def span_fields(store: Store, under: OtelContext | None = None) -> dict[str, Any]:
     """Fields of a put that continue the current span: `store.span("work", **span_fields(store))`.
 
-    The context gets the span's trace as its correlation and the span as its parent. Where the trace came from another
-    service that told a context this store has, that context is the parent, and what its baggage told is kept. Nothing
-    is adopted without a span, nor where the current context is of the span's trace already: then that is the parent.
-    Raises ColdError.
+    The context gets the trace as its correlation, and the span as its parent or a context of this store that came in with
+    the trace. Nothing is adopted without a span, or where the current context is of its trace. Raises ColdError.
     """
     span = trace.get_current_span(under).get_span_context()
     if not span.is_valid:
@@ -88,10 +86,7 @@ class ContextPropagator(textmap.TextMapPropagator):
         setter: textmap.Setter[textmap.CarrierT] = textmap.default_setter,
     ) -> None:
         """Write the headers of the current context and the current span; nothing without either."""
-        headers: dict[str, str] = {}
-        _trace.inject(headers, context)
-        _baggage.inject(headers, context)
-        for name, value in _joined(headers).items():
+        for name, value in _sent(context).items():
             setter.set(carrier, name, value)
 
     def extract(
@@ -103,26 +98,24 @@ class ContextPropagator(textmap.TextMapPropagator):
         """The remote span and baggage as OpenTelemetry has them, and the headers for `span_fields`."""
         found = {name: ",".join(getter.get(carrier, name) or ()) for name in HEADERS}
         extracted = _baggage.extract(carrier, _trace.extract(carrier, context, getter), getter)
-        return _set(_RECEIVED, {name: value for name, value in found.items() if value}, extracted)
+        return _set_value(_RECEIVED, {name: value for name, value in found.items() if value}, extracted)
 
 
-_set = context.set_value  # the methods' argument has the module's name
-
-
-def _joined(headers: dict[str, str]) -> dict[str, str]:
+def _sent(under: OtelContext | None) -> dict[str, str]:
     """What OpenTelemetry sends, with the current context in it."""
+    headers: dict[str, str] = {}
+    _trace.inject(headers, under)
+    _baggage.inject(headers, under)
     here = current()
     try:
         ours = {} if here is None else carriers.inject(current_store(), here, baggage=headers.get("baggage"))
     except ShmctxError:  # its store is closed here: nobody could say more of it
-        ours = {}
+        return headers
     span = w3c.parse_traceparent(headers.get("traceparent"))
-    if span is None or not ours:
+    if span is None or here is None:
         return headers | ours
-    theirs = w3c.parse_tracestate(headers.get("tracestate"))
-    if here is not None and w3c.trace_id(here.correlation_id) == span.trace_id:
-        theirs = {**w3c.parse_tracestate(ours.get("tracestate")), **theirs}
-        headers["baggage"] = ours["baggage"]
-    if theirs:
-        headers["tracestate"] = w3c.format_tracestate(theirs)
+    if w3c.trace_id(here.correlation_id) == span.trace_id:
+        state = w3c.parse_tracestate(ours["tracestate"])  # its ref goes before the caller's, which spans hand on
+        merged = state | w3c.parse_tracestate(headers.get("tracestate")) | {carriers.MEMBER: state[carriers.MEMBER]}
+        headers |= {"tracestate": w3c.format_tracestate(merged), "baggage": ours["baggage"]}
     return headers

@@ -84,6 +84,18 @@ def test_a_receiver_finds_the_exact_parent(stores, tracer, propagator):
         assert span_fields(store)["parent"] == call
 
 
+def test_a_service_in_between_sends_its_own_ref_not_its_caller_s(stores, tracer):
+    store = stores.open()
+    first, second = {}, {"tracestate": "stale"}
+    with store.span("a"):
+        TOGETHER.inject(first)
+    received = TOGETHER.extract(first | {"tracestate": first["tracestate"] + ",vendor=1"})
+    with attached(received), tracer.start_as_current_span("b"), store.span("b", **span_fields(store)) as between:
+        TOGETHER.inject(second)
+
+    assert second["tracestate"] == f"shmctx={between.ref},vendor=1"
+
+
 def test_a_context_alone_becomes_a_remote_span(stores):
     store = stores.open()
     headers = {}
