@@ -1,5 +1,6 @@
 """Correlations as chains, kept for a moment: a page asks for one again and again."""
 
+import threading
 import time
 from collections import Counter, OrderedDict
 
@@ -86,6 +87,7 @@ class Chains:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._lock = threading.Lock()
         self._kept: OrderedDict[str, tuple[float, Whole]] = OrderedDict()
 
     def whole(self, correlation_id: str) -> Whole:
@@ -103,8 +105,9 @@ class Chains:
                 "Read it in pages: /v1/contexts?correlation_id=...",
             )
         whole = Whole(correlation_id, contexts)
-        self._kept[correlation_id] = max(asked, time.monotonic() - _AGE / 2), whole
-        self._kept.move_to_end(correlation_id)
-        while len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
+        with self._lock:
+            self._kept[correlation_id] = asked, whole
+            self._kept.move_to_end(correlation_id)
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
         return whole

@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator
 
 from shmctx.event import Event
-from shmctx.gateway.live import Batch, Feed, Hub, Message, Sieve, Wanted
+from shmctx.gateway.live import Feed, Hub
+from shmctx.gateway.wanted import Batch, Message, Sieve, Wanted
 from shmctx.store import Store
 
 
@@ -26,21 +27,22 @@ class History:
     async def messages(self) -> AsyncIterator[Message]:
         """What came since, in messages. Raises ColdError."""
         with self._follower:
-            async for message in self._until_present():
+            async for message in self._before(None):
                 yield message
             self.feed = self._hub.feed(self._wanted)
             begin = self._hub.position(self._wanted) or 0
-            while self._follower.position < begin:  # put while the feed was made
-                async for message in self._until_present():
+            while self._follower.position < begin:  # the rest, which the hub has handed out before the feed began
+                async for message in self._before(begin):
                     yield message
         rest = self._batch.message()
         if rest is not None:
             yield rest
 
-    async def _until_present(self) -> AsyncIterator[Message]:
-        """Up to the ring's head of this moment, or to what the hub has yet to hand out."""
+    async def _before(self, end: int | None) -> AsyncIterator[Message]:
+        """Up to the ring's head of this moment, or to a position; None: to what the hub has yet to hand out, which
+        moves on meanwhile."""
         async for event in self._follower:
-            present = self._hub.position(self._wanted)
+            present = self._hub.position(self._wanted) if end is None else end
             if present is not None and event.context.position >= present:
                 return
             message = self._gather(event)

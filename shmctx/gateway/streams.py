@@ -17,9 +17,10 @@ from shmctx.gateway.answers import documented
 from shmctx.gateway.errors import ErrorAnswer, Problem, answer_of
 from shmctx.gateway.events import Bundle, selection
 from shmctx.gateway.history import History
-from shmctx.gateway.live import Feed, Message, Wanted, ping
+from shmctx.gateway.live import Feed, ping
 from shmctx.gateway.parameters import Fields
 from shmctx.gateway.state import Gate, TheGate
+from shmctx.gateway.wanted import Message, Wanted
 
 PATIENCE = 15.0  # seconds between signs of life
 _FILTERS = ("correlation_id", "agent_id", "session_id", "event_name", "errors", "text")

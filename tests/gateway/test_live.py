@@ -174,6 +174,7 @@ def test_a_handshake_is_refused_as_a_request_is(site, host, token, headers, stat
 
 @pytest.mark.parametrize("query, code", [
     ("?since=ctx_0000000000000000", "ContextNotFound"), ("?since=nonsense", "ContextNotFound"),
+    ("?since=", "ContextNotFound"), ("?text=", "InvalidField"), ("?correlation_id=", "InvalidField"),
     ("?fields=bogus", "InvalidField"), ("?bundle=bogus", "InvalidField"),
 ])  # fmt: skip
 def test_what_cannot_be_followed_is_said_and_the_socket_closed(site, query, code):
