@@ -38,8 +38,7 @@ def as_parent(found: Context | None = None, under: OtelContext | None = None) ->
     """An OpenTelemetry context in which new spans are children of a context, by default the current one:
     `tracer.start_as_current_span(name, context=as_parent())`. Without any it is `under`, or the current one, as it is.
     """
-    found = found or current()
-    if found is None:
+    if (found := found or current()) is None:
         return context.get_current() if under is None else under
     return trace.set_span_in_context(trace.NonRecordingSpan(span_context(found)), under)
 
@@ -47,8 +46,8 @@ def as_parent(found: Context | None = None, under: OtelContext | None = None) ->
 def span_fields(store: Store, under: OtelContext | None = None) -> dict[str, Any]:
     """Fields of a put that continue the current span: `store.span("work", **span_fields(store))`.
 
-    The context gets the trace as its correlation, and the span as its parent or a context of this store that came in with
-    the trace. Nothing is adopted without a span, or where the current context is of its trace. Raises ColdError.
+    The context gets the trace as its correlation, and as its parent the span, or a context of this store that came in
+    with the trace. Nothing is adopted without a span, or where the current context is of its trace. Raises ColdError.
     """
     span = trace.get_current_span(under).get_span_context()
     if not span.is_valid:
