@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from litestar import Response
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.response.base import ASGIResponse
 
 from shmctx.gateway.errors import ErrorAnswer
 
@@ -153,12 +153,12 @@ def documented(answer: Any, status: int = 200, *, media_type: str = JSON) -> dic
     return {status: answered, **dict.fromkeys(_REFUSALS, refusal)}
 
 
-def answered(value: Any, status: int = 200) -> Response[bytes]:
+def answered(value: Any, status: int = 200) -> ASGIResponse:
     """A value as JSON."""
-    return Response(_encode(value), status_code=status, media_type=JSON)
+    return ASGIResponse(body=_encode(value), status_code=status, media_type=JSON)
 
 
-def paged(items: Iterable[tuple[str, Any]], following: str | None, most: int) -> Response[bytes]:
+def paged(items: Iterable[tuple[str, Any]], following: str | None, most: int) -> ASGIResponse:
     """A page of (cursor, item) in `most` bytes: it ends earlier where they would be more. An item that is larger by
     itself goes out alone, and whoever sends answers looks at its size."""
     size, last = 0, None
@@ -171,8 +171,8 @@ def paged(items: Iterable[tuple[str, Any]], following: str | None, most: int) ->
             break
         encoded.append(part)
         last = cursor
-    return Response(
-        b'{"items":[%b],"next":%b}' % (b",".join(encoded), _encode(following)), status_code=200, media_type=JSON
+    return ASGIResponse(
+        body=b'{"items":[%b],"next":%b}' % (b",".join(encoded), _encode(following)), status_code=200, media_type=JSON
     )
 
 

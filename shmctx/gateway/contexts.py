@@ -4,9 +4,10 @@ import asyncio
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, get, post
+from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromQuery, JSONBody
+from litestar.response.base import ASGIResponse
 
 from shmctx import analysis
 from shmctx.context import Context
@@ -37,7 +38,7 @@ def shown(context: Context, names: list[str] | None = None, *, exact: bool = Fal
 
 
 @get("/v1/contexts/{ref:str}", responses=documented(dict[str, Any]), operation_id="resolve")
-async def resolve(gate: TheGate, ref: Id, fields: Fields = None, *, exact: Exact = False) -> Response[bytes]:
+async def resolve(gate: TheGate, ref: Id, fields: Fields = None, *, exact: Exact = False) -> ASGIResponse:
     """A context under its wire names, annotations merged."""
     names = listed(fields)
     return answered(shown(await resolved(gate, ref), names, exact=exact))
@@ -51,7 +52,7 @@ async def resolved(gate: Gate, ref: str) -> Context:
 
 
 @post("/v1/contexts/resolve", status_code=200, responses=documented(Resolved), operation_id="resolve_batch")
-async def resolve_batch(gate: TheGate, data: JSONBody[Batch]) -> Response[bytes]:
+async def resolve_batch(gate: TheGate, data: JSONBody[Batch]) -> ASGIResponse:
     """Up to 100 contexts at once; null for what is not there."""
     found: dict[str, dict[str, Any] | None] = {}
     for ref in data.refs:
@@ -71,7 +72,7 @@ async def query(
     limit: Limit = 100,
     newest_first: FromQuery[bool] = False,
     cursor: Cursor = None,
-) -> Response[bytes]:
+) -> ASGIResponse:
     """Contexts that fit all that is given."""
     found = await gate.aio.query(
         **wanted, limit=limit, newest_first=newest_first, after=after(cursor, gate.store.store_id)
@@ -83,7 +84,7 @@ async def query(
 @get("/v1/contexts/{ref:str}/children", responses=documented(Page), operation_id="children")
 async def children(
     gate: TheGate, ref: Id, limit: Limit = 100, cursor: Cursor = None, *, exact: Exact = False
-) -> Response[bytes]:
+) -> ASGIResponse:
     """What a context caused directly, oldest first."""
     parent = await resolved(gate, ref)
     found = await gate.aio.query(parent=parent.ref, limit=limit, after=after(cursor, gate.store.store_id))
@@ -97,7 +98,7 @@ def _related(kin: str, told: str) -> Any:
     @get(f"/v1/contexts/{{ref:str}}/{kin}", responses=documented(Page), operation_id=kin, description=told)
     async def related(
         gate: TheGate, ref: Id, limit: Limit = 100, cursor: Cursor = None, *, exact: Exact = False
-    ) -> Response[bytes]:
+    ) -> ASGIResponse:
         found: list[Context] = await getattr(gate.aio, kin)((await resolved(gate, ref)).ref)
         start = 0
         if cursor is not None:
@@ -118,7 +119,7 @@ siblings = _related("siblings", "The other contexts that the same one caused, ol
 
 
 @get("/v1/contexts/{ref:str}/impact", responses=documented(dict[str, Any]), operation_id="impact")
-async def impact(gate: TheGate, ref: Id) -> Response[bytes]:
+async def impact(gate: TheGate, ref: Id) -> ASGIResponse:
     """What came after a context, through it, in numbers."""
     context = await resolved(gate, ref)
     result = analysis.impact(context, await gate.aio.descendants(context.ref))
@@ -126,14 +127,14 @@ async def impact(gate: TheGate, ref: Id) -> Response[bytes]:
 
 
 @get("/v1/contexts/{ref:str}/errors", responses=documented(Items), operation_id="errors")
-async def errors(gate: TheGate, ref: Id) -> Response[bytes]:
+async def errors(gate: TheGate, ref: Id) -> ASGIResponse:
     """Where the errors at and below a context came from, and what they touched."""
     chain = await _chain(gate, ref)
     return answered({"items": await asyncio.to_thread(analysis.failures, chain)})
 
 
 @get("/v1/contexts/{ref:str}/critical-path", responses=documented(dict[str, Any]), operation_id="critical_path")
-async def critical_path(gate: TheGate, ref: Id) -> Response[bytes]:
+async def critical_path(gate: TheGate, ref: Id) -> ASGIResponse:
     """Which events made what a context caused take as long as it did."""
     return answered(analysis.critical_path(await _chain(gate, ref)))
 

@@ -4,8 +4,9 @@ import asyncio
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, get
+from litestar import get
 from litestar.params import QueryParameter
+from litestar.response.base import ASGIResponse
 
 from shmctx import analysis
 from shmctx.event import Event
@@ -23,7 +24,7 @@ async def whole(gate: Gate, correlation_id: str) -> Whole:
 
 
 @get(_PATH, responses=documented(Correlation), operation_id="correlation")
-async def correlation(gate: TheGate, correlation_id: Id) -> Response[bytes]:
+async def correlation(gate: TheGate, correlation_id: Id) -> ASGIResponse:
     """A correlation in short, with its roots."""
     return answered((await whole(gate, correlation_id)).summary())
 
@@ -35,14 +36,14 @@ async def nodes(
     parent: Annotated[str | None, QueryParameter(description="A ref; otherwise the roots.")] = None,
     offset: Offset = 0,
     limit: Limit = 100,
-) -> Response[bytes]:
+) -> ASGIResponse:
     """What one of its contexts caused directly."""
     rows, total = (await whole(gate, correlation_id)).rows(parent, offset, limit)
     return answered(Rows(rows, total))
 
 
 @get(f"{_PATH}/timeline", responses=documented(Timeline), operation_id="timeline")
-async def timeline(gate: TheGate, correlation_id: Id, offset: Offset = 0, limit: Limit = 1000) -> Response[bytes]:
+async def timeline(gate: TheGate, correlation_id: Id, offset: Offset = 0, limit: Limit = 1000) -> ASGIResponse:
     """Its events in the order of their times."""
     found = await whole(gate, correlation_id)
     chain = found.chain
@@ -51,7 +52,7 @@ async def timeline(gate: TheGate, correlation_id: Id, offset: Offset = 0, limit:
 
 
 @get(f"{_PATH}/audit-trail", responses=documented(dict[str, Any]), operation_id="audit_trail")
-async def audit_trail(gate: TheGate, correlation_id: Id, offset: Offset = 0, limit: Limit = 1000) -> Response[bytes]:
+async def audit_trail(gate: TheGate, correlation_id: Id, offset: Offset = 0, limit: Limit = 1000) -> ASGIResponse:
     """Who did what when, in the order in which it was stored, and what is missing in between."""
     found = await whole(gate, correlation_id)
     trail = await asyncio.to_thread(analysis.audit_trail, found.contexts)
@@ -66,7 +67,7 @@ async def compare(
     correlation_id: Id,
     other: Annotated[str, QueryParameter(name="with", min_length=1, description="Another correlation's id.")],
     ignore: Fields = None,
-) -> Response[bytes]:
+) -> ASGIResponse:
     """Where two correlations diverge, event by event."""
     ignored = listed(ignore) or []
     ours, theirs = await whole(gate, correlation_id), await whole(gate, other)
@@ -82,7 +83,7 @@ def _compared(gate: Gate, ours: Whole, theirs: Whole, ignored: list[str]) -> ana
 
 
 @get(f"{_PATH}/reports", responses=documented(dict[str, Any]), operation_id="reports")
-async def reports(gate: TheGate, correlation_id: Id) -> Response[bytes]:
+async def reports(gate: TheGate, correlation_id: Id) -> ASGIResponse:
     """Frequent chains, slow handlers, bursts and depth within it."""
     return answered(await asyncio.to_thread(_reported, await whole(gate, correlation_id)))
 

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any
 
-from litestar import Response, get, post
+from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromQuery, JSONBody, QueryParameter
+from litestar.response.base import ASGIResponse
 
 from shmctx.errors import ReadOnly
 from shmctx.event import Event
@@ -36,7 +37,7 @@ async def events(
     limit: Limit = 100,
     newest_first: FromQuery[bool] = False,
     cursor: Cursor = None,
-) -> Response[bytes]:
+) -> ASGIResponse:
     """Of each event that fits all that is given, the fields that are asked for."""
     select = selector(selection(bundle, fields))
     searched = wanted if text is None else wanted | {"text": text}
@@ -47,7 +48,7 @@ async def events(
 
 
 @get("/v1/events/{ref:str}", responses=documented(EventAnswer), operation_id="event")
-async def event(gate: TheGate, ref: Id, *, exact: Exact = False) -> Response[bytes]:
+async def event(gate: TheGate, ref: Id, *, exact: Exact = False) -> ASGIResponse:
     """An event with its data and its context."""
     found: Event | None = await gate.aio.event((await resolved(gate, ref)).ref)
     if found is None:
@@ -56,7 +57,7 @@ async def event(gate: TheGate, ref: Id, *, exact: Exact = False) -> Response[byt
 
 
 @post("/v1/events", responses=documented(Stored, 201), operation_id="emit")
-async def emit(gate: TheGate, data: JSONBody[dict[str, Any]]) -> Response[bytes]:
+async def emit(gate: TheGate, data: JSONBody[dict[str, Any]]) -> ASGIResponse:
     """Put an event: `event_name`, and if wanted `data`, `parent` (a ref, or a context under wire names), `durable` and
     the fields of its context, as Store.put takes them."""
     if not gate.writable:

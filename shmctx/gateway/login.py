@@ -6,6 +6,7 @@ import msgspec
 from litestar import Response, get, post
 from litestar.exceptions import NotAuthorizedException
 from litestar.params import JSONBody
+from litestar.response.base import ASGIResponse
 from litestar.static_files import create_static_files_router
 
 from shmctx.gateway.answers import documented
@@ -40,9 +41,9 @@ async def logout(gate: TheGate) -> Response[None]:
 
 
 @get("/", include_in_schema=False, sync_to_thread=False)
-def page() -> Response[bytes]:
+def page() -> ASGIResponse:
     """The explorer."""
-    return Response((STATIC / "index.html").read_bytes(), media_type="text/html")
+    return ASGIResponse(body=(STATIC / "index.html").read_bytes(), media_type="text/html")
 
 
 FILES = create_static_files_router(path="/static", directories=[STATIC], include_in_schema=False)

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from litestar import Response, get
+from litestar import get
 from litestar.params import QueryParameter
+from litestar.response.base import ASGIResponse
 
 from shmctx.analysis.facts import session_ids
 from shmctx.context import Context
@@ -22,13 +23,13 @@ _CORRELATIONS = 50
 
 
 @get("/v1/sessions/{session_id:str}", responses=documented(dict[str, Any]), operation_id="session")
-async def session(gate: TheGate, session_id: Id) -> Response[bytes]:
+async def session(gate: TheGate, session_id: Id) -> ASGIResponse:
     """What belongs to a session: data, activity, agents, refs of its contexts."""
     return answered((await gate.aio.session(spelt(session_id))).to_dict())
 
 
 @get("/v1/agents/{agent_id:str}", responses=documented(Agent), operation_id="agent")
-async def agent(gate: TheGate, agent_id: Id) -> Response[bytes]:
+async def agent(gate: TheGate, agent_id: Id) -> ASGIResponse:
     """What an agent did lately, and in which correlations."""
     agent_id = spelt(agent_id)
     found = await gate.aio.query(agent_id=agent_id, newest_first=True, limit=_COUNTED)
@@ -66,7 +67,7 @@ def _part(correlation_id: str, newest: Sequence[Context]) -> AgentCorrelation:
 
 
 @get("/v1/search", responses=documented(Found), operation_id="search")
-async def search(gate: TheGate, id: Annotated[str, QueryParameter(min_length=1, max_length=1024)]) -> Response[bytes]:  # noqa: A002
+async def search(gate: TheGate, id: Annotated[str, QueryParameter(min_length=1, max_length=1024)]) -> ASGIResponse:  # noqa: A002
     """What an id is the id of: a context (by ref or event id), a correlation, a session, an agent, or nothing."""
     native = id.startswith("corr_") and resolve_native(id) is not None
     context = None if native else await _context(gate, id)
@@ -91,13 +92,13 @@ async def _context(gate: Gate, ref: str) -> Context | None:
 
 
 @get("/v1/stats", responses=documented(dict[str, Any]), operation_id="stats", sync_to_thread=False)
-def stats(gate: TheGate) -> Response[bytes]:
+def stats(gate: TheGate) -> ASGIResponse:
     """Positions, occupancy, lag, leader, counters and sizes, as Store.stats."""
     return answered(gate.store.stats())
 
 
 @get("/v1/health", responses=documented(Health), operation_id="health", sync_to_thread=False, security=[{}])
-def health(gate: TheGate) -> Response[bytes]:
+def health(gate: TheGate) -> ASGIResponse:
     """Whether the store can be used. Needs no token."""
     try:
         leader = gate.store.stats()["leader"]
@@ -108,10 +109,10 @@ def health(gate: TheGate) -> Response[bytes]:
 
 
 @get("/metrics", include_in_schema=False, sync_to_thread=False)
-def openmetrics(gate: TheGate) -> Response[bytes]:
+def openmetrics(gate: TheGate) -> ASGIResponse:
     """The store and the gateway in numbers, as OpenMetrics."""
     text = metrics.rendered(gate.store.stats(), gate.tally, gate.hub.clients)
-    return Response(text.encode(), media_type=metrics.MEDIA_TYPE)
+    return ASGIResponse(body=text.encode(), media_type=metrics.MEDIA_TYPE)
 
 
 ROUTES = [session, agent, search, stats, health, openmetrics]
