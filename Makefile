@@ -20,7 +20,7 @@ run: $(BUILT) ## build, install, start the daemon; Ctrl-C stops it
 	@scripts/foreground $(BIN)/shmctx daemon
 
 test: $(BUILT) ## the tests (some minutes)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(PYTEST_ARGS)
 
 check: $(BUILT) ## ruff, mypy --strict, the C core with every warning an error
 	$(BIN)/ruff check .
