@@ -29,6 +29,7 @@ from shmctx.settings import Retention
 CHECKPOINT_BYTES = 8 << 20
 """Write-ahead log that is worth a checkpoint while the drain is busy."""
 
+
 class SqliteWriter:
     """A ColdWriter. Opening it creates or migrates the database. A fork closes it, unless its owner is in the fork
     gate."""
@@ -73,6 +74,12 @@ class SqliteWriter:
                 f"{self.path} cannot be written durably: journal mode {mode}, synchronous {synchronous}.",
                 hint="Put it on a local disk; network file systems have no write-ahead log.",
             )
+
+    def sync_less(self) -> None:
+        """For a database that is made again where the machine fails: from now on a commit survives the
+        death of this process, and only what a checkpoint has written a power cut. The database stays whole."""
+        with translated(str(self.path)):
+            self._db.execute("PRAGMA synchronous = NORMAL")
 
     def cursor(self) -> Cursor | None:
         """Where the drain stands; None in a new database."""

@@ -7,7 +7,7 @@ that the way back is exact.
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -28,7 +28,7 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
-class Arrival(NamedTuple):
+class Arrival(msgspec.Struct, frozen=True, array_like=True):
     """One event, or a context alone, on its way in."""
 
     event: str | None
@@ -180,7 +180,10 @@ def session_payload(encoded: bytes) -> bytes | None:
     """The payload of a session's record, given its JSON; None if it cannot be stored."""
     try:
         session = _decode(encoded)
-        return records.encode_session(session) if type(session) is dict else None
+        if type(session) is not dict:
+            return None
+        is_flat = encoded.count(b"{") + encoded.count(b"[") <= MAX_DEPTH_OF_VALUES
+        return records.pack_session(session) if is_flat else records.encode_session(session)
     except (*records.NOT_DECODABLE, InvalidField):
         return None
 

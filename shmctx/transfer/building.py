@@ -79,7 +79,10 @@ class Building:
                     cursor = writer.cursor()
                     assert cursor is not None
                 writer.take_over(store_id=cursor.store_id)
-                _write(writer, _limit_cache if self.in_place else _drop_indexes)
+                _write(writer, _limit_cache)
+                if not self.in_place:
+                    writer.sync_less()
+                    _write(writer, _drop_indexes)
                 yield writer
             finally:
                 writer.close()
@@ -176,7 +179,6 @@ def _limit_cache(connection: sqlite3.Connection) -> None:
 
 def _drop_indexes(connection: sqlite3.Connection) -> None:
     """Rows come faster without indexes, and indexes are made faster at the end, from sorted rows."""
-    _limit_cache(connection)
     for name, _ in connection.execute(_INDEXES).fetchall():
         if name != _BULK_INDEX:
             connection.execute(f"DROP INDEX {name}")

@@ -1,14 +1,15 @@
 """Arrivals made into records: what is new, each at the position that a ring would have given it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 from shmctx import records
 from shmctx.hot._core import CONTEXT, GRANULE, PAYLOAD, SESSION
 from shmctx.records import session_id
 from shmctx.settings import Settings
+from shmctx.transfer.arrivals import Arrival
 from shmctx.transfer.known import Known, Packed
-from shmctx.transfer.novelty import Novelty, Placed, Read, Seen, Taken, pack
+from shmctx.transfer.novelty import Novelty, Seen, Taken, pack
 
 MAX_PAYLOAD = 16 << 20
 """Bytes that one record of a ring can hold."""
@@ -21,14 +22,10 @@ V = TypeVar("V")
 class Intake:
     """Makes records for one store. What it makes is to be stored before it is asked for more."""
 
-    def __init__(
-        self, known: Sequence[Known], position: int, settings: Settings, settled: Callable[[], object] = lambda: None
-    ) -> None:
-        """`known`: the databases that may have an event already, that of the store first. `position`: where it ends.
-        `settled`: returns when everything that was made before is stored."""
+    def __init__(self, known: Sequence[Known], position: int, settings: Settings) -> None:
+        """`known`: the databases that may have an event already, that of the store first. `position`: where it ends."""
         self._own = known[0]
-        self._settled = settled
-        self._novelty = Novelty(known, settled)
+        self._novelty = Novelty(known)
         self._seen_sessions = Seen()
         for session in self._own.session_ids():
             self._seen_sessions.add(session)
@@ -38,14 +35,14 @@ class Intake:
         self._large: dict[bytes, None] = {}
         self._taken = Taken(position, position)
 
-    def take(self, arrived: Sequence[Placed]) -> Taken:
-        """The records of what is new. Raises ColdError."""
+    def take(self, arrived: Sequence[tuple[int, Arrival]]) -> Taken:
+        """The records of what is new of these (line, arrival). Raises ColdError."""
         self._taken = taken = Taken(self._position, self._position)
         settings = self._settings
-        new = self._novelty.new([(source, pack(arrival, settings)) for source, arrival in arrived], taken)
+        new = self._novelty.new([(line, pack(arrival, settings)) for line, arrival in arrived], taken)
         self._find_sessions({packed.arrival.session for _, packed in new if packed.arrival.session is not None})
-        for source, packed in new:
-            self._append(source, packed)
+        for line, packed in new:
+            self._append(line, packed)
         taken.end = self._position
         return taken
 
@@ -61,18 +58,17 @@ class Intake:
         ids = {session_id(payload) for payload in unknown}
         asked = [session for session in ids if self._seen_sessions.add(session)]
         if asked:
-            self._settled()
             for position, payload in self._own.sessions(asked):
                 if payload in unknown:
                     _remember(self._sessions, payload, position)
 
-    def _append(self, source: Read, packed: Packed) -> None:
+    def _append(self, line: int, packed: Packed) -> None:
         arrival = packed.arrival
         for found, field in packed.large:
             self._keep(found, field)
         payload = records.encode_fields(packed.fields(self._session(arrival.session)))
         if len(payload) > MAX_PAYLOAD:
-            self._taken.refused.append((source.place, f"a record of {len(payload)} bytes is larger than can be"))
+            self._taken.refused.append((line, f"a record of {len(payload)} bytes is larger than can be"))
             return
         self._place(CONTEXT, arrival.time_ns, payload)
         self._taken.stored += 1

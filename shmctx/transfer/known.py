@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import msgspec
 
@@ -25,7 +25,7 @@ _ALL_IDS = "SELECT event_id FROM record WHERE event_id IS NOT NULL"
 _json = msgspec.json.Encoder().encode
 
 
-class Packed(NamedTuple):
+class Packed(msgspec.Struct, frozen=True):
     """An arrival as a store keeps it: its data may be without large fields, which are stored on their own."""
 
     arrival: Arrival

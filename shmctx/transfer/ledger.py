@@ -2,9 +2,10 @@
 
 import sqlite3
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from zlib import crc32
 
 import msgspec
@@ -53,22 +54,23 @@ class Counts(msgspec.Struct):
         self.unresolved += event.form == "lean" and event.context is None
         self.without_time += event.time_ns is None
 
-    def see_quick(self, event: Ready[Any]) -> None:
-        """An event was read in the form that most have."""
-        self.lines += 1
-        self.bytes += event.size
-        self.forms["embedded"] = self.forms.get("embedded", 0) + 1
+    def see_quick(self, events: Sequence[Ready[Any]]) -> None:
+        """Events were read in the form that most have."""
+        if events:
+            self.lines += len(events)
+            self.bytes += sum(len(event.text) for event in events)
+            self.forms["embedded"] = self.forms.get("embedded", 0) + len(events)
 
-    def take(self, taken: Taken) -> None:
-        """What became of events."""
+    def take(self, taken: Taken, file: str) -> None:
+        """What became of events of a file."""
         self.stored += taken.stored
         self.sessions += taken.sessions
         self.large_fields += taken.large_fields
         self.duplicates += taken.duplicates
         self.reused += len(taken.reused)
         self.bad += len(taken.refused)
-        self._tell("reused", taken.reused)
-        self._tell("bad", taken.refused)
+        self._tell("reused", [(f"{file}:{line}", event) for line, event in taken.reused])
+        self._tell("bad", [(f"{file}:{line}", reason) for line, reason in taken.refused])
 
     def put_aside(self, bad: BadLine) -> None:
         """A line is no event."""
@@ -109,18 +111,21 @@ class Progress(msgspec.Struct):
     """Of what followed and was no whole line: it was told of, and is looked at again."""
     counts: Counts = msgspec.field(default_factory=Counts)
 
-    def pass_over(self, found: SourceEvent | BadLine | Ready[Any]) -> bool:
-        """Reading goes on behind this; False for the same rest of a text that was told of before."""
-        if isinstance(found, BadLine) and not found.whole:
-            rest = crc32(found.raw, found.size)
-            known, self.rest_crc = self.rest_crc, rest
-            return rest != known
-        self.end, self.last_size, self.last_crc = found.end, found.size, found.crc
-        return True
+    def pass_over(self, found: Sequence[SourceEvent | BadLine | Ready[Any]]) -> None:
+        """Reading goes on behind the last of these."""
+        for last in found[-1:]:
+            self.end, self.last_size, self.last_crc = last.end, last.size, last.crc
 
-    def copy(self) -> Self:
-        """As it is now."""
-        return msgspec.msgpack.decode(msgspec.msgpack.encode(self), type=type(self))
+    def is_new_rest(self, found: BadLine) -> bool:
+        """Whether the rest of a text, which is no whole line, is another than was told of before."""
+        rest = crc32(found.raw, found.size)
+        known, self.rest_crc = self.rest_crc, rest
+        return rest != known
+
+    @property
+    def key(self) -> tuple[str, bytes]:
+        """Which source it is."""
+        return self.path, self.first_line
 
 
 def known(connection: sqlite3.Connection) -> tuple[dict[tuple[str, bytes], Progress], int]:

@@ -1,12 +1,11 @@
 """Moving into a store while it runs: every event is put as any other, and one that is there already is not put again.
 
-Before each few hundred, the database is brought up to what has been put, and says what is there. How far a source was
+Before each few thousand, the database is brought up to what has been put, and says what is there. How far a source was
 read is not remembered: a run that was killed is simply repeated. An event that brings no id is put again then.
 """
 
 import time
 from collections.abc import Callable, Iterable
-from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -17,15 +16,12 @@ from shmctx.records import decode_context, decode_session
 from shmctx.settings import Settings
 from shmctx.store import Store
 from shmctx.transfer import lines
-from shmctx.transfer.arrivals import arrival_of
-from shmctx.transfer.forms import SourceEvent, Unfit
+from shmctx.transfer.batches import Batch, batches
 from shmctx.transfer.known import Known, Packed
 from shmctx.transfer.ledger import Counts
-from shmctx.transfer.novelty import New, Novelty, Taken, pack
+from shmctx.transfer.novelty import Novelty, Taken, pack
 from shmctx.transfer.sources import BadLine, Sources
 
-AT_ONCE = 500
-"""Events between two looks into the database."""
 Tell = Callable[[BadLine], object]
 Watch = Callable[[int, int, int], None]
 """As in transfer.migrate."""
@@ -59,18 +55,11 @@ def migrate_live(
     with Sources(paths) as sources, Known(store.database) as known:
         report.sources = len(sources.logs) + len(sources.databases)
         mover = _Mover(store, Novelty([known]), settings or Settings(), report.counts, tell or (lambda _: None))
-        total, before = sum(map(lines.size, sources.logs)), 0
-        for path in sources.logs:
-            found = sources.events(path)
-            while some := list(islice(found, AT_ONCE)):
-                mover.move(some)
-                if watch is not None:
-                    watch(before + sources.meter.read(), total, report.counts.stored)
-            before += lines.size(path)
-        for source in sources.databases:
-            found = sources.contexts(source)
-            while some := list(islice(found, AT_ONCE)):
-                mover.move(some)
+        total = sum(map(lines.size, sources.logs))
+        for batch in batches(sources, {}, store.store_id):
+            mover.move(batch)
+            if watch is not None:
+                watch(batch.read, total, report.counts.stored)
     report.seconds = time.monotonic() - began
     return report
 
@@ -83,30 +72,17 @@ class _Mover:
         self._counts = counts
         self._tell = tell
 
-    def move(self, found: Iterable[SourceEvent | BadLine]) -> None:
+    def move(self, batch: Batch) -> None:
         """Put what is new, durably."""
-        arrived: list[New] = []
-        now_ns = time.time_ns()
-        for item in found:
-            if isinstance(item, BadLine):
-                self._counts.put_aside(item)
-                self._tell(item)
-                continue
-            self._counts.see(item)
-            try:
-                arrived.append((item, pack(arrival_of(item, self._store.store_id, now_ns), self._settings)))
-            except Unfit as error:
-                bad = BadLine(item.file, item.line, str(error), b"", item.end, item.size)
-                self._counts.refuse(bad)
-                self._tell(bad)
         taken = Taken(0, 0)
+        arrived = [(line, pack(arrival, self._settings)) for line, arrival in batch.arrived]
         for _, packed in self._novelty.new(arrived, taken):
             put(self._store, packed)
             taken.stored += 1
-        self._counts.take(taken)
-        for place, reason in taken.refused:
-            file, _, line = place.rpartition(":")
-            self._tell(BadLine(file, int(line), reason, b""))
+        self._counts.add(batch.progress.counts)
+        self._counts.take(taken, batch.file)
+        for bad in (*batch.bad, *(BadLine(batch.file, line, reason, b"") for line, reason in taken.refused)):
+            self._tell(bad)
         self._store.flush()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from shmctx.cold import Batch
+from shmctx import cold
 from shmctx.cold.connection import Connection, connect, translated
 from shmctx.cold.sqlite import SqliteWriter
 from shmctx.context import EVENT_PREFIX
@@ -21,11 +21,13 @@ from shmctx.errors import ColdUnavailable, LogUnavailable, TargetUnavailable, Tr
 from shmctx.settings import Settings
 from shmctx.transfer import bad_lines, ledger, lines
 from shmctx.transfer.bad_lines import BadLines
-from shmctx.transfer.batches import Prepared
+from shmctx.transfer.batches import Batch, Done
 from shmctx.transfer.building import Building, elected
-from shmctx.transfer.ledger import Counts
-from shmctx.transfer.preparing import Job, job_of, prepare, prepare_beside
-from shmctx.transfer.sources import Sources
+from shmctx.transfer.intake import Intake
+from shmctx.transfer.known import Known
+from shmctx.transfer.ledger import Counts, Progress
+from shmctx.transfer.reading import few_collections, read, read_beside
+from shmctx.transfer.sources import BadLine, Sources
 
 _ORPHANS = """
 SELECT parent FROM record WHERE parent IS NOT NULL AND (typeof(parent) = 'text' OR parent < 0)
@@ -139,34 +141,48 @@ class _Run:
 
     def fill(self, known: Sequence[Path]) -> None:
         """Store what is new. Raises as migrate."""
-        with _explained(), self._building.writer() as writer, contextlib.ExitStack() as stack:
+        with _explained(), few_collections(), self._building.writer() as writer, contextlib.ExitStack() as stack:
             cursor = writer.cursor()
             assert cursor is not None
-            job = job_of(self._paths, (self._building.path, *known), cursor.position, self._settings)
-            prepared = stack.enter_context(contextlib.closing(self._prepared(job)))
-            _, told = ledger.known_in(self._building.path)
+            databases = [stack.enter_context(Known(path)) for path in (self._building.path, *known)]
+            intake = Intake(databases, cursor.position, self._settings)
+            done, told = ledger.known_in(self._building.path)
             aside = stack.enter_context(BadLines(self._building.directory / bad_lines.NAME, told))
-            for batch in prepared:
-                self._store(writer, batch, aside)
+            batches = stack.enter_context(contextlib.closing(self._read(done, cursor.store_id)))
+            for batch in batches:
+                self._store(writer, intake, batch, done, aside)
             stack.close()
             self._building.compress(writer)
             self._building.settle(writer)
 
-    def _prepared(self, job: Job) -> Generator[Prepared]:
+    def _read(self, done: Done, store_id: int) -> Generator[Batch]:
         """By another process, where that is worth its start."""
         beside = self._total >= WORTH and lines.STDIN not in self._paths and len(os.sched_getaffinity(0)) > 1
-        return prepare_beside(job) if beside else prepare(job)
+        return read_beside(self._paths, done, store_id) if beside else read(self._paths, done, store_id)
 
-    def _store(self, writer: SqliteWriter, prepared: Prepared, aside: BadLines) -> None:
-        taken = prepared.taken
-        told = aside.tell(prepared.bad)
+    def _store(
+        self,
+        writer: SqliteWriter,
+        intake: Intake,
+        batch: Batch,
+        done: dict[tuple[str, bytes], Progress],
+        aside: BadLines,
+    ) -> None:
+        taken = intake.take(batch.arrived)
+        counts, progress = batch.progress.counts, batch.progress
+        if not batch.anew and progress.key in done:
+            progress.counts = done[progress.key].counts
+            progress.counts.add(counts)
+        progress.counts.take(taken, batch.file)
+        done[progress.key] = progress
+        told = aside.tell([*batch.bad, *(BadLine(batch.file, line, reason, b"") for line, reason in taken.refused)])
         writer.commit(
-            Batch(start=taken.start, end=taken.end, records=taken.records),
-            also=lambda connection: ledger.note(connection, prepared.progress, told),
+            cold.Batch(start=taken.start, end=taken.end, records=taken.records),
+            also=lambda connection: ledger.note(connection, progress, told),
         )
         writer.maintain(idle=False)
         self.stored += taken.stored
-        self._watch(prepared.read, self._total, self.stored)
+        self._watch(batch.read, self._total, self.stored)
 
 
 @contextlib.contextmanager

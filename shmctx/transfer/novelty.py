@@ -8,7 +8,7 @@ Whether an id was there before is asked of a filter first, whose size does not d
 have been there is looked up.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -16,17 +16,13 @@ from shmctx import payloads
 from shmctx.hot.shapes import RecordTuple
 from shmctx.settings import Settings
 from shmctx.transfer.arrivals import Arrival
-from shmctx.transfer.forms import SourceEvent
 from shmctx.transfer.known import Known, Packed, is_same
-from shmctx.transfer.sources import Ready
 
 FILTER_BYTES = 8 << 20
 _decode = msgspec.json.Decoder().decode
 
-Read = SourceEvent | Ready[Arrival]
-Placed = tuple[Read, Arrival]
-"""(what was read, what arrived)"""
-New = tuple[Read, Packed]
+New = tuple[int, Packed]
+"""(line, what arrived)"""
 
 
 def pack(arrival: Arrival, settings: Settings) -> Packed:
@@ -65,19 +61,18 @@ class Taken(msgspec.Struct):
     sessions: int = 0
     large_fields: int = 0
     duplicates: int = 0
-    reused: list[tuple[str, str]] = []
-    """(place, event id) of events whose id another one has too."""
-    refused: list[tuple[str, str]] = []
-    """(place, reason)"""
+    reused: list[tuple[int, str]] = []
+    """(line, event id) of events whose id another one has too."""
+    refused: list[tuple[int, str]] = []
+    """(line, reason)"""
 
 
 class Novelty:
-    """Tells what is new."""
+    """Tells what is new. What was new is to be stored before it is asked again."""
 
-    def __init__(self, known: Sequence[Known], settled: Callable[[], object] = lambda: None) -> None:
-        """`known`: the databases that may have an event already. `settled`: returns when they have what was new."""
+    def __init__(self, known: Sequence[Known]) -> None:
+        """`known`: the databases that may have an event already."""
         self._known = known
-        self._settled = settled
         self._seen = Seen()
         for database in known:
             for key in database.ids():
@@ -92,18 +87,17 @@ class Novelty:
                 asked.add(arrival.event)
         if not asked:
             return arrived
-        self._settled()
         before = [_Stored(known, asked) for known in self._known]
         here: dict[str, list[Packed]] = {}
         return [
-            (source, packed)
-            for source, packed in arrived
-            if packed.arrival.event not in asked or _is_new(source, packed, here, before, taken)
+            (line, packed)
+            for line, packed in arrived
+            if packed.arrival.event not in asked or _is_new(line, packed, here, before, taken)
         ]
 
 
 def _is_new(
-    source: Read, packed: Packed, here: dict[str, list[Packed]], before: "Sequence[_Stored]", taken: Taken
+    line: int, packed: Packed, here: dict[str, list[Packed]], before: "Sequence[_Stored]", taken: Taken
 ) -> bool:
     event = packed.arrival.event or ""
     others = here.setdefault(event, [])
@@ -111,9 +105,9 @@ def _is_new(
         taken.duplicates += 1
         return False
     if others or any(old.knows(event) for old in before):
-        taken.reused.append((source.place, event))
+        taken.reused.append((line, event))
         if packed.arrival.data is None:
-            taken.refused.append((source.place, f"{event} is the id of an event with another context"))
+            taken.refused.append((line, f"{event} is the id of an event with another context"))
             return False
     others.append(packed)
     return True

@@ -58,8 +58,17 @@ class Ready(msgspec.Struct, Generic[T], gc=False):
     file: str
     line: int
     end: int
-    size: int
-    crc: int
+    text: bytes
+
+    @property
+    def size(self) -> int:
+        """As SourceEvent has it."""
+        return len(self.text)
+
+    @property
+    def crc(self) -> int:
+        """As SourceEvent has it."""
+        return crc_of(self.text)
 
     @property
     def place(self) -> str:
@@ -154,24 +163,24 @@ def _parsed(
     path: Path, start: int, meter: lines.Meter, make: Callable[[bytes], T | None] | None
 ) -> Iterator[SourceEvent | BadLine | Ready[T]]:
     file = str(path)
-    for number, end, text, flaw, size, whole in lines.read(path, start, meter):
-        reason = flaw
+    for line in lines.read(path, start, meter):
+        number, end, text, reason = line.number, line.end, line.text, line.flaw
         if not reason:
             made = None if make is None else make(text)
             if made is not None:
-                yield Ready(made, file, number, end, size, crc_of(text))
+                yield Ready(made, file, number, end, text)
                 continue
             if text.isspace():
                 continue
             try:
                 event = event_of(text)
             except Unfit as error:
-                reason = str(error) if whole else f"the text ends within it: {error}"
+                reason = str(error) if line.whole else f"the text ends within it: {error}"
             else:
-                event.file, event.line, event.end, event.size, event.crc = file, number, end, size, crc_of(text)
+                event.file, event.line, event.end, event.size, event.crc = file, number, end, line.size, crc_of(text)
                 yield event
                 continue
-        yield BadLine(file, number, reason, text[: lines.KEPT], end, size, crc_of(text), whole)
+        yield BadLine(file, number, reason, text[: lines.KEPT], end, line.size, crc_of(text), line.whole)
 
 
 def crc_of(text: bytes) -> int:

@@ -15,7 +15,7 @@ from shmctx.cold.connection import Connection, connect
 from shmctx.drain.prune import prune
 from shmctx.errors import LeaderAlive, TargetUnavailable, TransferError
 from shmctx.transfer import migrate as migration
-from shmctx.transfer import preparing
+from shmctx.transfer import reading
 from shmctx.transfer.arrivals import arrival_of
 from shmctx.transfer.forms import Unfit, event_of
 from shmctx.transfer.live import migrate_live
@@ -178,14 +178,14 @@ def test_a_reader_that_dies_is_told_and_the_move_goes_on(tmp_path, ksi_log, monk
         source.write_bytes(log.read())
     monkeypatch.setattr(migration, "WORTH", 0)
     started = []
-    popen = preparing.subprocess.Popen
+    popen = reading.subprocess.Popen
 
     class Watched(popen):
         def __init__(self, *arguments, **options):
             super().__init__(*arguments, **options)
             started.append(self.pid)
 
-    monkeypatch.setattr(preparing.subprocess, "Popen", Watched)
+    monkeypatch.setattr(reading.subprocess, "Popen", Watched)
 
     def kill(_read, _total, _stored):
         os.kill(started[0], signal.SIGKILL)
