@@ -152,6 +152,11 @@ _decode_session = msgspec.msgpack.Decoder(_Session).decode
 def encode_session(session: dict[str, Any]) -> bytes:
     """A session's payload. Raises InvalidField where it has no text `id` or a value that cannot be stored."""
     check_value(session, "session")
+    return pack_session(session)
+
+
+def pack_session(session: dict[str, Any]) -> bytes:
+    """The same for one that came as JSON and is not nested deeply: whatever else it has can be stored."""
     rest = dict(session)
     sid = rest.pop("id", None)
     if not isinstance(sid, str) or not sid:
