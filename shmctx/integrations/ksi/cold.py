@@ -6,9 +6,11 @@ and event name they are searched through the indexes; the other columns are work
 
 import contextlib
 import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import msgspec
 
@@ -57,11 +59,16 @@ class _Connection(SelfGated):
 
 
 class ColdStorage:
-    """The database. `conn` reads `contexts` and `events` as KSI's SQLiteContextDatabase has them."""
+    """The database. `conn` reads `contexts` and `events` as KSI's SQLiteContextDatabase has them.
+
+    Every thread has a connection of its own. In one that two threads step through, the one may hold the interpreter
+    lock while it waits for the connection, which the other holds while it calls back into Python: both for ever.
+    """
 
     def __init__(self, store: Callable[[], Store]) -> None:
         self._store = store
-        self._conn: _Connection | None = None
+        self._own = threading.local()
+        self._connections: WeakSet[_Connection] = WeakSet()
 
     @property
     def db_path(self) -> Path:
@@ -70,7 +77,7 @@ class ColdStorage:
 
     @property
     def conn(self) -> sqlite3.Connection | None:
-        """A connection for reading, its rows by column name; None while there is no store. Raises ColdError.
+        """This thread's connection for reading, its rows by column name; None without a store. Raises ColdError.
 
         What was put before this is looked at is in the database, if anybody drains.
         """
@@ -80,14 +87,15 @@ class ColdStorage:
             return None
         with contextlib.suppress(NotDurable):
             store.flush(PATIENCE)
-        if self._conn is None or self._conn.closed:  # by a fork
-            self._conn = _open(store)
-        return self._conn
+        connection: _Connection | None = getattr(self._own, "connection", None)
+        if connection is None or connection.closed:  # by close(), or by a fork
+            connection = self._own.connection = _open(store)
+            self._connections.add(connection)
+        return connection
 
     def close(self) -> None:
-        """Close the connection. Idempotent."""
-        connection, self._conn = self._conn, None
-        if connection is not None:
+        """Close the connections of all threads. Idempotent."""
+        for connection in list(self._connections):
             connection.close()
 
 
