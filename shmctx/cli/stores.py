@@ -115,7 +115,10 @@ class Candidates:
             return context if isinstance(context, Context) else None
 
         stores = self.of(ref)
-        return _first(stores, ask) or (stores[-1], stores[-1].resolve(ref))
+        found, silent = _first(stores, ask)
+        if found is None and silent:
+            raise ContextNotFound(f"{ref!r} resolves neither in a ring nor in a database.", hint=silent)
+        return found or (stores[-1], stores[-1].resolve(ref))
 
     def local(self, ref: str) -> Store:
         """As holding, for a command that has no --url: the store itself."""
@@ -132,11 +135,11 @@ class Candidates:
             context = None if members else store.get(named)
             return store.query(correlation_id=context.correlation_id) if isinstance(context, Context) else members
 
-        found = _first(self.of(named), ask)
+        found, silent = _first(self.of(named), ask)
         if found is None:
             raise ContextNotFound(
                 f"{named!r} is neither a correlation nor a context of {self._told()}.",
-                hint="shmctx query NAME --newest-first --limit 10",
+                hint=silent or "shmctx query NAME --newest-first --limit 10",
             )
         return found
 
@@ -149,9 +152,13 @@ class Candidates:
             except SessionNotFound:
                 return None
 
-        stores = self.of(session_id)
-        found = _first(stores, ask)
-        return stores[-1].session(session_id) if found is None else found[1]
+        found, silent = _first(self.of(session_id), ask)
+        if found is None:
+            raise SessionNotFound(
+                f"No context of {self._told()} has the session {session_id!r}, or all of them have expired.",
+                hint=silent,
+            )
+        return found[1]
 
     def _told(self) -> str:
         return "any store of this machine" if self._named is None else self._named.title
@@ -166,20 +173,21 @@ class Candidates:
         return self._views
 
 
-def _first(stores: list[Reader], ask: Callable[[Reader], T | None]) -> tuple[Reader, T] | None:
-    """The first store that has an answer, and the answer. Raises ColdError of one that could not look, if none has."""
-    silent: ColdError | None = None
+def _first(stores: list[Reader], ask: Callable[[Reader], T | None]) -> tuple[tuple[Reader, T] | None, str]:
+    """The first store that has an answer, with the answer; and why others could not look. Raises the ColdError of an
+    only one."""
+    silent = ""
     for store in stores:
         try:
             answer = ask(store)
         except ColdError as error:
-            silent = silent or error
+            if len(stores) == 1:
+                raise
+            silent = f"{silent} {error.message}".lstrip()
             continue
         if answer:
-            return store, answer
-    if silent is not None:
-        raise silent
-    return None
+            return (store, answer), silent
+    return None, silent
 
 
 @contextlib.contextmanager
