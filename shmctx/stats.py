@@ -10,6 +10,19 @@ from shmctx import process
 from shmctx.attachment import ROLES, Attachment
 from shmctx.hot._core import GRANULE, POISONED, SEALED
 
+GAUGES = (
+    ("ring_bytes", "ring_bytes", "Size of the ring."),
+    ("ring_used_bytes", "used_bytes", "What of the ring has been written."),
+    ("drain_lag_bytes", "lag_bytes", "What is in the ring and not in the database."),
+    ("oldest_undrained_seconds", "oldest_undrained_seconds", "Age of the oldest record that is not in the database."),
+    ("participants", "participants", "Processes that are attached."),
+    ("database_bytes", "database_bytes", "Size of the database."),
+    ("wal_bytes", "wal_bytes", "Size of its write-ahead log."),
+    ("log_bytes", "log_bytes", "Size of the event log."),
+    ("generation", "generation", "Generation of the segment."),
+)
+"""What monitoring draws of `collect`: (name of the metric without `shmctx_`, key, what it is)."""
+
 
 def collect(attachment: Attachment) -> dict[str, Any]:
     """One consistent enough picture: sizes in bytes, times in ns since 1970, ages in seconds."""

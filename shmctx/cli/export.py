@@ -11,10 +11,11 @@ import msgspec
 
 from shmctx.cli.filters import with_filters
 from shmctx.cli.main import HELP_OPTIONS, PROBLEMS, complain, examples
+from shmctx.cli.progress import bar
 from shmctx.cli.render import Output, duration, number, size, with_output
 from shmctx.cli.stores import optional_name, view
 from shmctx.transfer import export as transfer
-from shmctx.transfer.export import Leaving, Progress, Report
+from shmctx.transfer.export import Leaving, Report
 from shmctx.transfer.writers import FORMS, STREAMED, form_of
 
 STDOUT = Path("-")
@@ -56,7 +57,10 @@ def export(
     form = form or ("jsonl" if to == STDOUT else form_of(to))
     if to == STDOUT and form not in STREAMED:
         raise click.UsageError(f"{form} cannot go to standard output; name a file.")
-    with _leaving(name, db, log, annotated=not as_put) as leaving, _progress(quiet) as progress:
+    with (
+        _leaving(name, db, log, annotated=not as_put) as leaving,
+        bar("Exporting", quiet=quiet, numbers=True) as progress,
+    ):
         target = sys.stdout.buffer if to == STDOUT else to
         report = transfer.export(leaving, target, form, wanted, replace=force, progress=progress)  # type: ignore[arg-type]
     if to != STDOUT:
@@ -90,18 +94,3 @@ def _for_people(report: Report) -> list[tuple[str, str]]:
         ("Missing", f"{number(report.missing)} lines of the log, {number(report.fields_missing)} large fields"),
         ("Took", duration(report.seconds)),
     ]
-
-
-@contextlib.contextmanager
-def _progress(quiet: bool) -> Iterator[Progress | None]:
-    """Events, rate and time left on standard error, if somebody sees it."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("Exporting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,8 +1,6 @@
 """`shmctx-recover`: what the ring holds and the database lacks goes into the database, after every process died."""
 
-import contextlib
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -10,6 +8,7 @@ import click
 import msgspec
 
 from shmctx.cli.main import HELP_OPTIONS, complain, complete, examples, finish, version_option
+from shmctx.cli.progress import bar
 from shmctx.cli.render import Output, duration, number, size, with_output
 from shmctx.cli.stores import name_argument
 from shmctx.drain.recover import Outcome, Report
@@ -24,8 +23,6 @@ EPILOG = (
     examples("shmctx-recover ksi --db var/contexts.db --dry-run", "shmctx-recover ksi --db var/contexts.db --json")
     + EXIT_CODES
 )
-
-Progress = Callable[[int, int], None]
 
 
 @click.command("shmctx-recover", context_settings=HELP_OPTIONS, epilog=EPILOG)
@@ -42,7 +39,7 @@ def recover(out: Output, name: str, db: Path, dry_run: bool, quiet: bool) -> Non
 
     The daemon does the same when it starts; this is for a machine where it cannot start, and for looking first.
     """
-    with _progress(quiet) as progress:
+    with bar("Replaying", quiet=quiet) as progress:
         report = replay(name, db, dry_run=dry_run, progress=progress)
     if report.outcome == Outcome.NO_SEGMENT:
         complain(report.message, SegmentMissing.hint)
@@ -72,20 +69,6 @@ def _for_people(report: Report) -> list[tuple[str, str]]:
         ("", f"position {stretch['position']}, {stretch['granules']} granules: {stretch['reason']}")
         for stretch in report.damaged[:20]
     ]
-
-
-@contextlib.contextmanager
-def _progress(quiet: bool) -> Iterator[Progress | None]:
-    """A bar on standard error, if somebody sees it."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("Replaying", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def main() -> NoReturn:

@@ -1,8 +1,5 @@
 """`shmctx verify`: whether a store holds, whole and unchanged, what it was given."""
 
-import contextlib
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +7,11 @@ import click
 import msgspec
 
 from shmctx.cli.main import HELP_OPTIONS, PROBLEMS, examples
+from shmctx.cli.progress import bar
 from shmctx.cli.render import Column, Form, Listing, Output, duration, number, with_output
 from shmctx.cli.stores import complete_name, default_name
 from shmctx.transfer.verify import Finding, Report
 from shmctx.transfer.verify import verify as look
-from shmctx.transfer.verify.contexts import Progress
 from shmctx.transfer.verify.report import LISTED
 
 FINDINGS = Listing(
@@ -61,7 +58,7 @@ def verify(
         raise click.UsageError("Name what the store was made from with --against.")
     if db is None and name is None:
         name = default_name()
-    with _progress(quiet) as progress:
+    with bar("Verifying", quiet=quiet) as progress:
         report = look(db, log=log, name=name, against=(*against, *more), listed=limit, progress=progress)
     _print(out, report)
     if not report.ok:
@@ -102,17 +99,3 @@ def _numbers(counts: dict[str, int], *names: str) -> str:
 
 def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{number(count)} {kind.replace('_', ' ')}" for kind, count in counts.items() if count)
-
-
-@contextlib.contextmanager
-def _progress(quiet: bool) -> Iterator[Progress | None]:
-    """A bar on standard error, if somebody sees it."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("Verifying", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -4,27 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from shmctx.gateway.tally import Tally
+from shmctx.stats import GAUGES
 
 MEDIA_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
-
-_GAUGES = (
-    ("ring_bytes", "ring_bytes", "Size of the ring."),
-    ("ring_used_bytes", "used_bytes", "What of the ring has been written."),
-    ("drain_lag_bytes", "lag_bytes", "What is in the ring and not in the database."),
-    ("oldest_undrained_seconds", "oldest_undrained_seconds", "Age of the oldest record that is not in the database."),
-    ("participants", "participants", "Processes that are attached."),
-    ("database_bytes", "database_bytes", "Size of the database."),
-    ("wal_bytes", "wal_bytes", "Size of its write-ahead log."),
-    ("log_bytes", "log_bytes", "Size of the event log."),
-    ("generation", "generation", "Generation of the segment."),
-)
 
 
 def rendered(stats: Mapping[str, Any], tally: Tally, clients: int) -> str:
     """All families, `# EOF` behind them. `stats`: of Store.stats."""
     store = f'{{store="{_escaped(stats["name"])}"}}'
     lines: list[str] = []
-    for name, key, told in _GAUGES:
+    for name, key, told in GAUGES:
         value = stats.get(key)
         lines += _family(f"shmctx_{name}", "gauge", told, [(store, value if value is not None else 0)])
     leader = stats["leader"]

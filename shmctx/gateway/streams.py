@@ -23,7 +23,6 @@ from shmctx.gateway.state import Gate, TheGate
 from shmctx.gateway.wanted import Message, Wanted
 
 PATIENCE = 15.0  # seconds between signs of life
-_FILTERS = ("correlation_id", "agent_id", "session_id", "event_name", "errors", "text")
 
 Rate = Annotated[float | None, QueryParameter(gt=0, le=1e6, description="Events a second at most.")]
 Since = Annotated[str | None, QueryParameter(description="A ref: what came after it. `begin`: all there is.")]
@@ -63,7 +62,7 @@ def what(chosen: Filters, bundle: str | None, fields: str | None, rate: float | 
     """All that a client asks for. Raises InvalidField."""
     of_each = selection(bundle, fields)
     return Wanted(
-        **{name: getattr(chosen, name) for name in _FILTERS},
+        **msgspec.structs.asdict(chosen),
         fields=of_each if isinstance(of_each, str) else tuple(of_each),
         rate=rate,
     )
@@ -98,7 +97,7 @@ class Viewer:
         """Go on with other filters; what to answer."""
         try:
             filters = msgspec.json.decode(said, type=Change).filters
-            wanted = msgspec.structs.replace(self.wanted, **{name: getattr(filters, name) for name in _FILTERS})
+            wanted = msgspec.structs.replace(self.wanted, **msgspec.structs.asdict(filters))
             if self._feed is not None:
                 self._feed.want(wanted)
         except ShmctxError as error:

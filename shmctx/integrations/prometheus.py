@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from shmctx.errors import ExtraMissing, ShmctxError
+from shmctx.stats import GAUGES
 from shmctx.store import Store
 
 try:
@@ -17,18 +18,6 @@ except ImportError as error:
     raise ExtraMissing(
         "The collector is one of prometheus_client's, which is not installed.", hint="pip install 'shmctx[prometheus]'"
     ) from error
-
-_GAUGES = (
-    ("ring_bytes", "ring_bytes", "Size of the ring."),
-    ("ring_used_bytes", "used_bytes", "What of the ring has been written."),
-    ("drain_lag_bytes", "lag_bytes", "What is in the ring and not in the database."),
-    ("oldest_undrained_seconds", "oldest_undrained_seconds", "Age of the oldest record that is not in the database."),
-    ("participants", "participants", "Processes that are attached."),
-    ("database_bytes", "database_bytes", "Size of the database."),
-    ("wal_bytes", "wal_bytes", "Size of its write-ahead log."),
-    ("log_bytes", "log_bytes", "Size of the event log."),
-    ("generation", "generation", "Generation of the segment."),
-)
 
 
 class StoreCollector(Collector):
@@ -43,7 +32,7 @@ class StoreCollector(Collector):
         read = {store.name: _stats(store) for store in self._stores}
         told = {name: stats for name, stats in read.items() if stats is not None}
         yield _family(GaugeMetricFamily, "up", "Whether the store can be read.", {n: read[n] is not None for n in read})
-        for name, key, text in _GAUGES:
+        for name, key, text in GAUGES:
             yield _family(GaugeMetricFamily, name, text, {store: stats[key] or 0 for store, stats in told.items()})
         alive = {store: bool(stats["leader"] and stats["leader"]["alive"]) for store, stats in told.items()}
         yield _family(GaugeMetricFamily, "leader_alive", "Whether a living process drains.", alive)

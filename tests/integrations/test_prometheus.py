@@ -98,7 +98,7 @@ def test_an_integration_without_its_library_says_which_extra(spawn, module, libr
         import shmctx
         try:
             import shmctx.integrations.{module}
-        except shmctx.ShmctxError as error:
+        except shmctx.errors.ExtraMissing as error:
             print(json.dumps([isinstance(error, ImportError), error.hint]))
         """
     )
