@@ -87,12 +87,7 @@ class Writing(ABC):
     def append_draft(self, draft: drafts.Draft, fields: Mapping[str, Any], *, durable: bool = False) -> str:
         """Append a context. Large fields that its data refers to are stored once more where they are gone by then:
         they were found in the ring and then forgotten, with the last event before this one that referred to them."""
-        try:
-            ref = self._append(CONTEXT, *draft)
-        except _RARE:
-            ref = self._append_waiting(CONTEXT, *draft)
-        if durable:
-            self._wait_durable(_position(ref) + 1, self._settings.durable_timeout)
+        ref = self._append_waiting(CONTEXT, *draft, durable=durable)
         data = fields.get("data")
         if data is not None and (data.__class__ is payloads.Accompanied or payloads.refers(draft.payload)):
             self.pack(data)
@@ -192,11 +187,8 @@ class Writing(ABC):
         """As annotate, for who has put the context and knows that the fields are fit to be stored."""
         position = _position(context.ref)
         target = position if self._ring.live(position) else 0
-        record = ANNOTATION, records.encode_annotation(position, fields), 0, None, None, None, None, position, target
-        try:
-            self._append(*record)
-        except _RARE:
-            self._append_waiting(*record)
+        payload = records.encode_annotation(position, fields)
+        self._append_waiting(ANNOTATION, payload, 0, None, None, None, None, position, target)
 
     def put_session(self, session: Mapping[str, Any]) -> tuple[int, str]:
         """(position of the session's record, session id); a record is stored only for data not seen before."""
@@ -222,11 +214,14 @@ class Writing(ABC):
 
     def _append_somewhere(self, *record: Any) -> str:
         deadline = time.monotonic() + self._settings.put_timeout
+        drained = -1  # looked at once there is something to wait for
         while True:
-            drained = self._ring.positions()[2]
             try:
                 return self._append(*record)
             except RingFull:
+                if drained < 0:
+                    drained = self._ring.positions()[2]
+                    continue
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise RingFull(
@@ -236,6 +231,7 @@ class Writing(ABC):
                 self._ring.count(SPACE_WAITS, 1)
                 self._ring.request_drain()
                 self._ring.wait_drained(drained, min(left, _WAIT_STEP))
+                drained = self._ring.positions()[2]
             except SegmentSealed:
                 self._attachment.reattach(deadline)
             except WriterStalled as error:
