@@ -60,6 +60,22 @@ def test_a_list_of_thousands_goes_on_while_somebody_scrolls(open_page, store, la
     expect(page.locator(f"[aria-posinset='{total}']")).to_be_visible()
 
 
+def test_a_key_that_comes_before_the_next_frame_scrolls_to_the_end_of_what_is_there(open_page, large):
+    """No frame comes between a page of events and the key that is pressed as soon as it is there."""
+    page = open_page("#/agent/trial-1")
+    expect(page.locator(".event").first).to_be_visible()
+    page.evaluate(
+        "() => { window.frame = requestAnimationFrame; requestAnimationFrame = (paint) => setTimeout(paint, 300); }"
+    )
+    page.keyboard.press("End")
+    expect(page.locator(".event[aria-setsize='1000']").first).to_be_attached()
+
+    page.keyboard.press("End")
+
+    expect(page.locator("[aria-posinset='1000']")).to_be_visible()
+    page.evaluate("() => { requestAnimationFrame = window.frame; }")
+
+
 def options(folder, port=0, **limits):
     return Options(http=("127.0.0.1", port), token_file=folder / "gateway.token", limits=Limits(rate=0, **limits))
 

@@ -32,13 +32,14 @@ export class VirtualList {
       this.rowHeight = height;
       this.rows.forEach((row) => this.release(row));
       this.rows.clear();
+      this.resize(this.length);
     }
     this.render();
   }
 
   /** Show this many items, whatever they are now. */
   reset(length) {
-    this.length = length;
+    this.resize(length);
     if (this.selected >= length) this.selected = length - 1;
     this.refresh();
   }
@@ -51,13 +52,16 @@ export class VirtualList {
 
   /** `number` items came before the first one: whoever has scrolled down keeps looking at the same rows. */
   prepended(number, length) {
-    this.length = length;
+    this.resize(length);
     if (this.selected >= 0) this.selected = Math.min(this.selected + number, length - 1);
-    if (this.element.scrollTop > this.rowHeight / 2) {
-      this.body.style.height = `${length * this.rowHeight}px`;
-      this.element.scrollTop += number * this.rowHeight;
-    }
+    if (this.element.scrollTop > this.rowHeight / 2) this.element.scrollTop += number * this.rowHeight;
     this.refresh();
+  }
+
+  /** At once, not with the next frame: a key that comes before it scrolls as far as the list goes now. */
+  resize(length) {
+    this.length = length;
+    this.body.style.height = `${length * this.rowHeight}px`;
   }
 
   schedule() {
@@ -72,7 +76,6 @@ export class VirtualList {
     const { scrollTop, clientHeight } = this.element;
     const first = Math.max(0, Math.floor(scrollTop / this.rowHeight) - OVERSCAN);
     const end = Math.min(this.length, Math.ceil((scrollTop + clientHeight) / this.rowHeight) + OVERSCAN);
-    this.body.style.height = `${this.length * this.rowHeight}px`;
     for (const [index, row] of this.rows) {
       if (index < first || index >= end) {
         this.rows.delete(index);
