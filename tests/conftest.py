@@ -22,6 +22,10 @@ from typing import TextIO
 import psutil
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+import warm
+
 SHM = Path("/dev/shm")
 # Part of every segment's name, and in the environment of every process, of this session: two sessions never meet.
 SESSION = f"t{os.getpid()}x{secrets.token_hex(3)}"
@@ -212,6 +216,7 @@ def nothing_left_behind() -> Iterator[None]:
     """Fails the last test of the session if a segment or a process outlives it, and removes both."""
     os.environ[SESSION_VARIABLE] = SESSION
     yield
+    warm.close()
     psutil.wait_procs(session_processes(), timeout=5)  # one that was just killed takes a moment to go
     left = [f"segment {path}" for path in segments(SESSION)]
     for path in segments(SESSION):

@@ -3,12 +3,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import warm
 
 for folder in ("checkpoints", "events", "store", "cli"):
     sys.path.insert(0, str(Path(__file__).parents[1] / folder))
 
 from apps import Application  # noqa: E402
-from commands import SHMCTX, run  # noqa: E402
+from commands import Result  # noqa: E402
 from stores import stores  # noqa: E402, F401
 
 from shmctx.checkpoints import Checkpoints  # noqa: E402
@@ -40,6 +41,6 @@ def cli():
     """`cli("list", name)` runs `shmctx checkpoint` with its output in a pipe."""
 
     def execute(*arguments):
-        return run([*SHMCTX, "checkpoint", *map(str, arguments)], dict(os.environ), "")
+        return Result(*warm.run("shmctx", ["checkpoint", *arguments], dict(os.environ)))
 
     return execute

@@ -8,7 +8,6 @@ import pytest
 
 LIMIT = 60.0  # seconds; only a command that hangs reaches it
 SHMCTX = [sys.executable, "-m", "shmctx"]
-RECOVER = [sys.executable, "-c", "from shmctx.cli.recover import main; main()"]
 
 
 class Result(NamedTuple):

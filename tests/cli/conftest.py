@@ -6,17 +6,16 @@ import pty
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
+import warm
 
 import shmctx
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from commands import LIMIT, RECOVER, SHMCTX, Result, greeting
-from commands import run as execute
+from commands import LIMIT, SHMCTX, Result, greeting
 
 UNSET = ("SHMCTX_SEGMENT", "SHMCTX_DB", "SHMCTX_LOG", "SHMCTX_RING_SIZE", "NO_COLOR", "FORCE_COLOR")
 
@@ -30,39 +29,34 @@ def environ(tmp_path):
 
 @pytest.fixture
 def cli(environ):
-    """`cli("ls", "--json", stdin="", env={})` runs `shmctx` with its output in a pipe; `program=RECOVER` the other."""
+    """`cli("ls", "--json", stdin="", env={})` runs `shmctx` with its output in a pipe."""
 
-    def run(*arguments, stdin="", env=None, program=SHMCTX):
-        return execute([*program, *map(str, arguments)], {**environ, **(env or {})}, stdin)
+    def run(*arguments, stdin="", env=None, program="shmctx"):
+        return Result(*warm.run(program, arguments, {**environ, **(env or {})}, stdin.encode()))
 
     return run
 
 
 @pytest.fixture
 def recover(cli):
-    return lambda *arguments, **options: cli(*arguments, program=RECOVER, **options)
+    return lambda *arguments, **options: cli(*arguments, program="shmctx-recover", **options)
 
 
 @pytest.fixture
 def terminal(environ):
     """`terminal("ls", keys="")` runs `shmctx` on a terminal; standard error goes there too."""
 
-    def run(*arguments, keys="", env=None, program=SHMCTX):
+    def run(*arguments, keys="", env=None, program="shmctx"):
         controller, own = pty.openpty()
-        command = [*program, *map(str, arguments)]
-        process = subprocess.Popen(command, stdin=own, stdout=own, stderr=own, env={**environ, **(env or {})})
-        os.close(own)
-        watchdog = threading.Timer(LIMIT, process.kill)
-        watchdog.start()
+        shared = warm.shared()
+        shared.start(program, [*map(str, arguments)], {**environ, **(env or {})}, [own] * 3)
         os.write(controller, keys.encode())
         shown = b""
         with contextlib.suppress(OSError):  # EIO: nobody has the terminal open any more
             while chunk := os.read(controller, 4096):
                 shown += chunk
         os.close(controller)
-        code = process.wait()
-        watchdog.cancel()
-        return Result(code, shown.decode().replace("\r\n", "\n"), "")
+        return Result(shared.ended(), shown.decode().replace("\r\n", "\n"), "")
 
     return run
 

@@ -5,7 +5,7 @@ import sqlite3
 
 import msgspec
 import pytest
-from commands import RECOVER, assert_refused
+from commands import assert_refused
 
 import shmctx
 from shmctx.drain.recover import Report
@@ -63,12 +63,12 @@ def test_json_is_the_report(refs, recover, segment_name, db):
 
 
 def test_on_a_terminal_it_speaks_and_shows_progress(refs, terminal, segment_name, db):
-    shown = terminal(segment_name, "--db", db, program=RECOVER)
+    shown = terminal(segment_name, "--db", db, program="shmctx-recover")
 
     assert shown.code == 0
     assert "Replaying" in shown.out
     assert "300 contexts" in shown.out
-    assert "Replaying" not in terminal(segment_name, "--db", db, "--quiet", program=RECOVER).out
+    assert "Replaying" not in terminal(segment_name, "--db", db, "--quiet", program="shmctx-recover").out
 
 
 def test_without_a_segment_the_database_is_not_touched(recover, segment_name, db):

@@ -1,5 +1,5 @@
-"""Random processes of a store die at random moments, three hundred of them, and some are stopped and go on; nothing
-that anybody was answered is lost, doubled or changed, and the others never have to wait long.
+"""Random processes of a store die at random moments, 150 of them, and some are stopped and go on; nothing that anybody
+was answered is lost, doubled or changed, and the others never have to wait long.
 
 SHMCTX_SEED repeats the choice of victims and moments, SHMCTX_TORTURE=1 kills 10,000.
 """
@@ -33,7 +33,7 @@ def test_what_was_answered_survives_the_death_of_anybody_at_any_moment(segment_n
     # The ring was small enough for the interesting things to happen.
     assert report["wraps"] > 10
     assert report["space_waits"] > 10
-    assert report["failovers"] > 10
+    assert report["failovers"] >= KILLS // 50
     assert report["acknowledged"] > 1000
     assert report["longest_put"] < NOISE
     assert report["longest_get"] < NOISE

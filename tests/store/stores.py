@@ -18,10 +18,13 @@ from shmctx.context import Context
 
 MiB = 1 << 20
 SMALL = 4096  # bytes: 64 granules, the smallest ring
+EVER = shmctx.Retention(default_days=None)
+"""What a test puts with a time of its own stays, whatever the date is by now."""
 
 
 def settings(**changed: Any) -> shmctx.Settings:
-    return shmctx.Settings(**{"put_timeout": 0.3, "attach_timeout": 0.5, "idle_interval": 0.05, **changed})
+    short = {"put_timeout": 0.3, "attach_timeout": 0.5, "idle_interval": 0.05}
+    return shmctx.Settings(**{**short, "retention": EVER, **changed})
 
 
 class Stores:

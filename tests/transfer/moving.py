@@ -4,10 +4,11 @@ import hashlib
 import json
 import os
 import sqlite3
-import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
+
+import warm
 
 SHMCTX = [sys.executable, "-m", "shmctx"]
 LIMIT = 90.0  # seconds; only a command that hangs reaches it
@@ -80,10 +81,7 @@ def ksi_database(path, contexts, events=()):
 
 
 def shmctx(*arguments, stdin=b"", env=None):
-    command = [*SHMCTX, *map(str, arguments)]
-    environ = {**os.environ, **(env or {})}
-    done = subprocess.run(command, input=stdin, env=environ, capture_output=True, timeout=LIMIT, check=False)
-    return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+    return Result(*warm.run("shmctx", arguments, {**os.environ, **(env or {})}, stdin))
 
 
 class Move:

@@ -32,8 +32,8 @@ def move(tmp_path):
     return Move(folder)
 
 
-@pytest.fixture
-def source(tmp_path):
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
     """Some MB of events with everything: sessions, large fields, ids twice, lines that are none, events without ids."""
     chance = random.Random(5)
     lines = []
@@ -43,15 +43,13 @@ def source(tmp_path):
         lines.append(found)
         if number % 500 == 7:
             lines += [b"no event\n", found, {"timestamp": number, "event_name": "no:id", "data": {"n": number}}]
-    return log_of(tmp_path / "log.jsonl", lines)
+    return log_of(tmp_path_factory.mktemp("source") / "log.jsonl", lines)
 
 
-@pytest.fixture
-def whole(source, tmp_path):
+@pytest.fixture(scope="module")
+def whole(source, tmp_path_factory):
     """What a run that nobody disturbs makes of it: (events, bad lines)."""
-    folder = tmp_path / "undisturbed"
-    folder.mkdir()
-    undisturbed = Move(folder)
+    undisturbed = Move(tmp_path_factory.mktemp("undisturbed"))
     undisturbed.run(source)
     events = undisturbed.events()
     assert len(events) == COUNT + COUNT // 500
