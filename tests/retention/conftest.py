@@ -9,6 +9,8 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "store")]
 
 from stores import side, stores  # noqa: E402, F401
 
+from shmctx import Retention  # noqa: E402
+
 
 @pytest.fixture
 def rows(stores):  # noqa: F811
@@ -26,10 +28,11 @@ def rows(stores):  # noqa: F811
 
 @pytest.fixture
 def quiet(stores, rows, wait_for):  # noqa: F811
-    """`quiet(**settings)` opens the store; its leader has done its first round, and the next one comes in an hour."""
+    """`quiet(**settings)` opens the store with the classes that everybody has; its leader has done its first round, and
+    the next one comes in an hour."""
 
     def open_store(*arguments, **settings):
-        store = stores.open(*arguments, **settings)
+        store = stores.open(*arguments, **{"retention": Retention(), **settings})
         wait_for(lambda: rows("SELECT 1 FROM pruning WHERE position = 0"))
         return store
 
