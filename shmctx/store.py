@@ -191,6 +191,13 @@ class Store(Keeping, Mapping[str, Context]):
         self._attachment.refresh()
         return stats.collect(self._attachment)
 
+    def participants(self) -> list[dict[str, Any]]:
+        """The processes that use the segment: pid, role, whether it lives, its counters; `docs/cli.md` explains each
+        key."""
+        self._ring.state()  # raises StoreClosed
+        self._attachment.refresh()
+        return stats.participants(self._attachment)
+
     def close(self) -> None:
         """Detach this process. What it leads is drained first; the segment stays. Idempotent."""
         forget_source(self.store_id, self)

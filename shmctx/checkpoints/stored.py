@@ -83,6 +83,13 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         return sum(state.size for state in self.states.values())
 
 
+class Listed(msgspec.Struct, frozen=True):
+    """A checkpoint, and whether the next start of its application uses it."""
+
+    checkpoint: Checkpoint
+    next_start: bool
+
+
 def correlation_of(application: str) -> str:
     """The correlation of an application's checkpoints."""
     return f"{_CORRELATION}{application}"
@@ -113,7 +120,10 @@ def state_of(finder: Finder, checkpoint: Checkpoint, participant: str) -> Steps[
     """What a participant captured. Raises CheckpointDamaged, ColdError."""
     state = checkpoint.states.get(participant)
     if state is None:
-        raise InvalidField(f"The checkpoint {checkpoint.ref} has no state of {participant!r}.")
+        raise InvalidField(
+            f"The checkpoint {checkpoint.ref} has no state of {participant!r}.",
+            hint=f"It has those of {', '.join(sorted(checkpoint.states)) or 'nobody'}.",
+        )
     try:
         names = [bytes.fromhex(piece) for piece in state.pieces]
     except ValueError:
@@ -163,6 +173,25 @@ def _contexts(finder: Finder, store_id: int, application: str | None, limit: int
     return (yield from filters.query(finder, store_id, wanted))
 
 
+def overview(finder: Finder, store_id: int, application: str | None, limit: int | None) -> Steps[list[Listed]]:
+    """As listed, with what the next start of each application uses."""
+    found = yield from listed(finder, store_id, application, limit)
+    return (yield from _with_next_starts(finder, store_id, found))
+
+
+def one(finder: Finder, store_id: int, ref: str) -> Steps[Listed]:
+    """As named, with whether the next start uses it."""
+    found = yield from named(finder, ref)
+    return (yield from _with_next_starts(finder, store_id, [found]))[0]
+
+
+def _with_next_starts(finder: Finder, store_id: int, found: list[Checkpoint]) -> Steps[list[Listed]]:
+    used = set()
+    for application in {checkpoint.application for checkpoint in found}:
+        used.add((yield from next_start(finder, store_id, application)))
+    return [Listed(checkpoint, checkpoint.ref in used) for checkpoint in found]
+
+
 def named(finder: Finder, ref: str) -> Steps[Checkpoint]:
     """The checkpoint with this ref. Raises ContextNotFound, InvalidField, ColdError."""
     event = yield from finder.event(ref)
@@ -170,7 +199,9 @@ def named(finder: Finder, ref: str) -> Steps[Checkpoint]:
         raise ContextNotFound(f"{ref!r} is not in this store.")
     checkpoint = checkpoint_from(event.context, event.data)
     if checkpoint is None:
-        raise InvalidField(f"{ref!r} is {event.event_name}, not a checkpoint that can be read.")
+        raise InvalidField(
+            f"{ref!r} is {event.event_name}, not a checkpoint that can be read.", hint="shmctx checkpoint list NAME"
+        )
     return checkpoint
 
 

@@ -6,22 +6,15 @@ import click
 import msgspec
 
 from shmctx.checkpoints import choose
-from shmctx.checkpoints.stored import Checkpoint, listed, named, next_start, state_of
+from shmctx.checkpoints.stored import Checkpoint, Listed
 from shmctx.cli.keep import leading
 from shmctx.cli.main import HELP_OPTIONS, examples
+from shmctx.cli.readers import with_url
 from shmctx.cli.render import ID, Column, Form, Listing, Output, clock, duration, number, size, with_output, yes
-from shmctx.cli.stores import candidates, name_option, optional_name, view
-from shmctx.store import Store
+from shmctx.cli.stores import candidates, name_option, optional_name, reading
 
 
-class Row(msgspec.Struct, frozen=True):
-    """A checkpoint in a list, and whether the next start of its application uses it."""
-
-    checkpoint: Checkpoint
-    next_start: bool
-
-
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: Listed) -> dict[str, Any]:
     found = row.checkpoint
     return {
         "time_ns": found.time_ns,
@@ -80,18 +73,12 @@ def checkpoint() -> None:
 @optional_name
 @click.option("--application", metavar="TEXT", help="Only those of this one.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="So many of the newest.")
+@with_url
 @with_output
 def list_(out: Output, name: str, *, application: str | None, limit: int) -> None:
     """List checkpoints, newest first, and which of them the next start of each application uses."""
-    with view(name) as opened:
-        store = opened.store
-        found = store.run(lambda finder: listed(finder, store.store_id, application, limit))
-        next_starts = {_next_start(store, of) for of in {one.application for one in found}}
-    out.rows(CHECKPOINTS, [Row(one, one.ref in next_starts) for one in found])
-
-
-def _next_start(store: Store, application: str) -> str | None:
-    return store.run(lambda finder: next_start(finder, store.store_id, application))
+    with reading(name) as store:
+        out.rows(CHECKPOINTS, store.checkpoints(application, limit=limit))
 
 
 @checkpoint.command(
@@ -100,29 +87,30 @@ def _next_start(store: Store, application: str) -> str | None:
 @click.argument("ref")
 @name_option
 @click.option("--state", metavar="PARTICIPANT", help="Print what this participant captured, as JSON.")
+@with_url
 @with_output
 def show(out: Output, ref: str, *, name: str | None, state: str | None) -> None:
     """Show what a checkpoint holds: participants, their stages and sizes, who failed."""
     with candidates(name) as found:
-        store = found.local(ref)
-        wanted = store.run(lambda finder: named(finder, ref))
+        store = found.holding(ref)[0]
         if state is not None:
-            out.json(store.run(lambda finder: state_of(finder, wanted, state)))
+            out.json(store.checkpoint_state(ref, state))
             return
-        next_start_uses = _next_start(store, wanted.application) == wanted.ref
-    document = {**msgspec.to_builtins(wanted), "size": wanted.size, "next_start": next_start_uses}
-    out.document(document, _told(wanted, next_start_uses=next_start_uses))
+        shown = store.checkpoint(ref)
+    wanted = shown.checkpoint
+    out.document({**msgspec.to_builtins(wanted), "size": wanted.size, "next_start": shown.next_start}, _told(shown))
     if out.form is Form.TABLE:
         out.rows(STATES, _states(wanted))
 
 
-def _told(found: Checkpoint, *, next_start_uses: bool) -> list[tuple[str, str]]:
+def _told(shown: Listed) -> list[tuple[str, str]]:
+    found = shown.checkpoint
     return [
         ("Checkpoint", found.ref),
         ("Application", found.application),
         ("Taken", f"{clock(found.time_ns)} ({found.reason})"),
         ("Capturing took", duration(found.duration_ms / 1e3)),
-        ("Next start", yes(next_start_uses)),
+        ("Next start", yes(shown.next_start)),
     ]
 
 

@@ -6,10 +6,9 @@ from typing import Any
 
 import click
 
-from shmctx import stats
 from shmctx.cli import render
 from shmctx.cli.main import HELP_OPTIONS, INTERRUPTED, examples
-from shmctx.cli.readers import Reader, with_url
+from shmctx.cli.readers import Reader, gateway, with_url
 from shmctx.cli.render import Column, Form, Listing, Output, number, size, with_output, yes
 from shmctx.cli.stores import optional_name, reading, view
 from shmctx.errors import SegmentCorrupt, SegmentError, SegmentMissing
@@ -64,23 +63,31 @@ RATES = Listing(
 
 
 @click.command(context_settings=HELP_OPTIONS, epilog=examples("shmctx ls", "shmctx ls --json"))
+@with_url
 @with_output
 def ls(out: Output) -> None:
     """List the segments of this machine, those included that cannot be used, with the reason."""
-    out.rows(SEGMENTS, filter(None, map(_segment_row, segments.names())))
+    with gateway() as remote:
+        rows = map(_segment_row, segments.names()) if remote is None else iter([_row(remote.stats())])
+        out.rows(SEGMENTS, filter(None, rows))
 
 
 def _segment_row(name: str) -> dict[str, Any] | None:
     """A segment's row; None if it went away meanwhile."""
-    row: dict[str, Any] = dict.fromkeys(column.key for column in SEGMENTS.columns) | {"name": name}
     try:
         with view(name) as found:
-            told = found.store.stats()
+            return _row(found.store.stats())
     except SegmentMissing:
         return None
     except SegmentError as error:
-        return row | {"state": "damaged" if isinstance(error, SegmentCorrupt) else "foreign", "reason": error.message}
-    leader = told["leader"] or {"pid": None, "alive": None, "error": ""}
+        state = "damaged" if isinstance(error, SegmentCorrupt) else "foreign"
+        return _row({"name": name, "state": state}) | {"reason": error.message}
+
+
+def _row(told: dict[str, Any]) -> dict[str, Any]:
+    """A row of what a store says about itself."""
+    row: dict[str, Any] = dict.fromkeys(column.key for column in SEGMENTS.columns)
+    leader = told.get("leader") or {"pid": None, "alive": None, "error": ""}
     row |= {key: told[key] for key in row if key in told}
     return row | {"leader_pid": leader["pid"], "leader_alive": leader["alive"], "reason": leader["error"] or None}
 
@@ -167,8 +174,9 @@ def _leader(leader: dict[str, Any] | None) -> str:
 
 @click.command(context_settings=HELP_OPTIONS, epilog=examples("shmctx ps ksi", "shmctx ps ksi --jsonl"))
 @optional_name
+@with_url
 @with_output
 def ps(out: Output, name: str) -> None:
     """List the processes that use a store, with their counters."""
-    with view(name) as found:
-        out.rows(PROCESSES, stats.participants(found.attachment))
+    with reading(name) as store:
+        out.rows(PROCESSES, store.participants())

@@ -13,6 +13,7 @@ from shmctx.sessions import Session
 from shmctx.store import Store
 
 if TYPE_CHECKING:
+    from shmctx.checkpoints.stored import Listed
     from shmctx.client import Client
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -49,6 +50,18 @@ class Reader(Protocol):
     def stats(self) -> dict[str, Any]:
         """As Store.stats."""
 
+    def participants(self) -> list[dict[str, Any]]:
+        """As Store.participants."""
+
+    def checkpoints(self, application: str | None = None, *, limit: int) -> list["Listed"]:
+        """The newest checkpoints, of one application or of all."""
+
+    def checkpoint(self, ref: str) -> "Listed":
+        """One of them, or ContextNotFound."""
+
+    def checkpoint_state(self, ref: str, participant: str) -> Any:
+        """What a participant of it captured."""
+
     def matching(self, **wanted: Any) -> list[Event]:
         """Events that fit, as Monitor.events."""
 
@@ -64,7 +77,7 @@ class Local:
         self.name = store.name
         self.get: Callable[[str], Context | None] = store.get
         self.resolve, self.descendants = store.resolve, store.descendants
-        self.session, self.stats = store.session, store.stats
+        self.session, self.stats, self.participants = store.session, store.stats, store.participants
 
     @property
     def title(self) -> str:
@@ -74,6 +87,25 @@ class Local:
     def query(self, **wanted: Any) -> list[Context]:
         """As Reader.query."""
         return self.store.query(**wanted)
+
+    def checkpoints(self, application: str | None = None, *, limit: int) -> list["Listed"]:
+        """As Reader.checkpoints."""
+        from shmctx.checkpoints.stored import overview
+
+        return self.store.run(lambda finder: overview(finder, self.store.store_id, application, limit))
+
+    def checkpoint(self, ref: str) -> "Listed":
+        """As Reader.checkpoint."""
+        from shmctx.checkpoints.stored import one
+
+        return self.store.run(lambda finder: one(finder, self.store.store_id, ref))
+
+    def checkpoint_state(self, ref: str, participant: str) -> Any:
+        """As Reader.checkpoint_state."""
+        from shmctx.checkpoints.stored import state_of
+
+        checkpoint = self.checkpoint(ref).checkpoint
+        return self.store.run(lambda finder: state_of(finder, checkpoint, participant))
 
     def matching(self, **wanted: Any) -> list[Event]:
         """As Reader.matching."""
@@ -95,6 +127,8 @@ class Remote:
         self.get: Callable[[str], Context | None] = client.get
         self.resolve, self.descendants = client.resolve, client.descendants
         self.session, self.stats, self.with_data = client.session, client.stats, client.with_data
+        self.participants, self.checkpoints = client.participants, client.checkpoints
+        self.checkpoint, self.checkpoint_state = client.checkpoint, client.checkpoint_state
 
     @property
     def title(self) -> str:

@@ -120,12 +120,6 @@ class Candidates:
             raise ContextNotFound(f"{ref!r} resolves neither in a ring nor in a database.", hint=silent)
         return found or (stores[-1], stores[-1].resolve(ref))
 
-    def local(self, ref: str) -> Store:
-        """As holding, for a command that has no --url: the store itself."""
-        found = self.holding(ref)[0]
-        assert isinstance(found, Local)
-        return found.store
-
     def members(self, named: str) -> tuple[Reader, list[Context]]:
         """All contexts of the correlation that has this id, or to which the context of a ref or event id belongs, and
         their store. Raises ContextNotFound, SegmentMissing."""

@@ -18,6 +18,7 @@ from shmctx.sessions import Session
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
+    from shmctx.checkpoints.stored import Listed
     from shmctx.client.client import Client
 
 T = TypeVar("T")
@@ -111,6 +112,22 @@ class AsyncClient:
     async def search(self, text: str) -> dict[str, Any]:
         """As Client.search."""
         return await asyncio.to_thread(self._client.search, text)
+
+    async def checkpoints(self, application: str | None = None, *, limit: int = 20) -> list["Listed"]:
+        """As Client.checkpoints."""
+        return await self.run(questions.checkpoints(application, limit))
+
+    async def checkpoint(self, ref: str) -> "Listed":
+        """As Client.checkpoint."""
+        return await self.run(questions.checkpoint(ref))
+
+    async def checkpoint_state(self, ref: str, participant: str) -> Any:
+        """As Client.checkpoint_state."""
+        return await self.run(questions.checkpoint_state(ref, participant))
+
+    async def participants(self) -> list[dict[str, Any]]:
+        """As Client.participants."""
+        return await self.run(questions.participants())
 
     async def stats(self) -> dict[str, Any]:
         """As Client.stats."""

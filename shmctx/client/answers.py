@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -11,6 +11,9 @@ from shmctx.drafts import WIRE_NAMES
 from shmctx.errors import GatewayError
 from shmctx.event import Event
 from shmctx.refs import parse_ref, resolve_native
+
+if TYPE_CHECKING:
+    from shmctx.checkpoints.stored import Listed
 
 FIELDS = (
     "ref", "time_ns", "event_name", "event_id", "correlation_id", "parent_event_id", "root_event_id", "depth",
@@ -135,3 +138,13 @@ def context(wire: Mapping[str, Any]) -> RemoteContext:
 
 
 _STANDARD = {"_ref", *WIRE_NAMES}
+
+
+def checkpoint(told: Mapping[str, Any]) -> "Listed":
+    """A checkpoint that was sent. Raises GatewayError."""
+    from shmctx.checkpoints.stored import Listed  # with it come routers, which few clients need
+
+    try:
+        return msgspec.convert(told, Listed)
+    except msgspec.ValidationError as error:
+        raise GatewayError(f"The gateway sent a checkpoint that is none: {error}.") from None

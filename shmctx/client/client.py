@@ -16,6 +16,7 @@ from shmctx.event import Event
 from shmctx.sessions import Session
 
 if TYPE_CHECKING:
+    from shmctx.checkpoints.stored import Listed
     from shmctx.client.aio import AsyncClient
 
 T = TypeVar("T")
@@ -190,11 +191,27 @@ class Client:
         """What an id is the id of: `kind` is context, correlation, session, agent or none."""
         return self.run(questions.document("/v1/search", {"id": text}))
 
+    def checkpoints(self, application: str | None = None, *, limit: int = 20) -> list["Listed"]:
+        """The newest checkpoints, of one application or of all; `limit`: 1,000 at most."""
+        return self.run(questions.checkpoints(application, limit))
+
+    def checkpoint(self, ref: str) -> "Listed":
+        """The checkpoint with this ref. Raises ContextNotFound, InvalidField for what is none."""
+        return self.run(questions.checkpoint(ref))
+
+    def checkpoint_state(self, ref: str, participant: str) -> Any:
+        """What a participant of a checkpoint captured. Raises ContextNotFound, InvalidField, CheckpointDamaged."""
+        return self.run(questions.checkpoint_state(ref, participant))
+
     # ---- the store ----
 
     def stats(self) -> dict[str, Any]:
         """Positions, occupancy, lag, leader, counters and sizes, as Store.stats."""
         return self.run(questions.document("/v1/stats"))
+
+    def participants(self) -> list[dict[str, Any]]:
+        """The processes that use the store, as Store.participants."""
+        return self.run(questions.participants())
 
     def health(self) -> bool:
         """Whether the store can be used and is drained. Raises GatewayUnavailable where nobody answers."""

@@ -1,7 +1,7 @@
 """What a client asks a gateway, as steps that a synchronous and an asynchronous client run alike."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import msgspec
 
@@ -12,6 +12,9 @@ from shmctx.context import Context
 from shmctx.errors import ContextNotFound, InvalidField
 from shmctx.event import Event
 from shmctx.sessions import Session
+
+if TYPE_CHECKING:
+    from shmctx.checkpoints.stored import Listed
 
 PAGE = 1000
 """Items of a page at most; the gateway ends it earlier where they are many bytes."""
@@ -51,6 +54,10 @@ class _Event(msgspec.Struct):
 
 class _Stored(msgspec.Struct):
     ref: str
+
+
+class _State(msgspec.Struct):
+    state: Any
 
 
 class _SessionTold(msgspec.Struct):
@@ -202,6 +209,33 @@ def session(session_id: str) -> Steps[Session]:
     """A session with its contexts. Raises SessionNotFound."""
     told = yield Request(f"/v1/sessions/{segment(session_id)}", _SessionTold)
     return Session(told.id, told.data, (yield from query(session_id=session_id)))
+
+
+def participants() -> Steps[list[dict[str, Any]]]:
+    """The processes that use the store."""
+    found = yield Request("/v1/participants", _Items)
+    items: list[dict[str, Any]] = found.items
+    return items
+
+
+_CHECKPOINTS = "/v1/checkpoints"
+
+
+def checkpoints(application: str | None, limit: int) -> Steps[list["Listed"]]:
+    """The newest checkpoints, and which of them the next starts use."""
+    found = yield Request(_CHECKPOINTS, _Items, {"application": application, "limit": limit})
+    return [answers.checkpoint(item) for item in found.items]
+
+
+def checkpoint(ref: str) -> Steps["Listed"]:
+    """The checkpoint with this ref. Raises ContextNotFound, InvalidField."""
+    return answers.checkpoint((yield Request(f"{_CHECKPOINTS}/{segment(ref)}", Document)))
+
+
+def checkpoint_state(ref: str, participant: str) -> Steps[Any]:
+    """What a participant captured. Raises ContextNotFound, InvalidField where there is no such participant."""
+    found = yield Request(f"{_CHECKPOINTS}/{segment(ref)}/states/{segment(participant)}", _State)
+    return found.state
 
 
 def newest() -> Steps[str]:

@@ -7,6 +7,7 @@ import msgspec
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.response.base import ASGIResponse
 
+from shmctx.checkpoints.stored import Listed
 from shmctx.gateway.errors import ErrorAnswer
 
 Wire = dict[str, Any]
@@ -129,6 +130,24 @@ class Found(msgspec.Struct, omit_defaults=True):
     kind: str
     id: str
     ref: str | None = None
+
+
+class Participants(msgspec.Struct):
+    """Processes that use the store."""
+
+    items: list[Wire]
+
+
+class Checkpoints(msgspec.Struct):
+    """Checkpoints, newest first."""
+
+    items: list[Listed]
+
+
+class State(msgspec.Struct):
+    """What one participant of a checkpoint captured."""
+
+    state: Any
 
 
 class Health(msgspec.Struct):

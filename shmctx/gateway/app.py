@@ -8,7 +8,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
-from shmctx.gateway import contexts, correlations, errors, events, login, overview, streams
+from shmctx.gateway import checkpoints, contexts, correlations, errors, events, login, overview, streams
 from shmctx.gateway.guard import Guard
 from shmctx.gateway.parameters import wanted
 from shmctx.gateway.state import Gate
@@ -18,6 +18,7 @@ ROUTES = [
     *events.ROUTES,
     *correlations.ROUTES,
     *overview.ROUTES,
+    *checkpoints.ROUTES,
     *streams.ROUTES,
     *login.ROUTES,
 ]

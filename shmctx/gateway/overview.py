@@ -12,7 +12,7 @@ from shmctx.analysis.facts import session_ids
 from shmctx.context import Context
 from shmctx.errors import ContextNotFound, SessionNotFound, ShmctxError
 from shmctx.gateway import metrics
-from shmctx.gateway.answers import Agent, AgentCorrelation, Found, Health, answered, documented
+from shmctx.gateway.answers import Agent, AgentCorrelation, Found, Health, Participants, answered, documented
 from shmctx.gateway.errors import not_found
 from shmctx.gateway.parameters import Id, spelt
 from shmctx.gateway.state import Gate, TheGate
@@ -97,6 +97,12 @@ def stats(gate: TheGate) -> ASGIResponse:
     return answered(gate.store.stats())
 
 
+@get("/v1/participants", responses=documented(Participants), operation_id="participants")
+async def participants(gate: TheGate) -> ASGIResponse:
+    """The processes that use the store, with their counters and command lines."""
+    return answered(Participants(await asyncio.to_thread(gate.store.participants)))
+
+
 @get("/v1/health", responses=documented(Health), operation_id="health", sync_to_thread=False, security=[{}])
 def health(gate: TheGate) -> ASGIResponse:
     """Whether the store can be used. Needs no token."""
@@ -115,4 +121,4 @@ def openmetrics(gate: TheGate) -> ASGIResponse:
     return ASGIResponse(body=text.encode(), media_type=metrics.MEDIA_TYPE)
 
 
-ROUTES = [session, agent, search, stats, health, openmetrics]
+ROUTES = [session, agent, search, stats, participants, health, openmetrics]

@@ -48,7 +48,7 @@ def test_show_has_the_states_and_the_failures(cli, taken):
     assert shown["states"]["late"]["captured"] == old.ref
     assert shown["errors"] == {"late": {"error_type": "RuntimeError", "error_message": "it cannot"}}
     assert json.loads(cli("show", old.ref, "--state", "agents").out) == {"a-1": "idle"}
-    assert_refused(cli("show", old.ref, "--state", "nobody"), 2, "no state of 'nobody'")
+    assert_refused(cli("show", old.ref, "--state", "nobody"), 2, "no state of 'nobody'", "agents, late")
 
 
 def test_the_next_start_restores_what_restore_names(cli, stores, taken, application):
@@ -77,7 +77,7 @@ def test_restore_works_where_every_process_is_dead(cli, stores, taken, applicati
 def test_what_is_no_checkpoint_is_refused(cli, store, stores):
     ref = store.put("something")
     for arguments in (("show", ref), ("restore", ref)):
-        assert_refused(cli(*arguments), 2, "not a checkpoint")
+        assert_refused(cli(*arguments), 2, "not a checkpoint", "checkpoint list")
         missing = cli(arguments[0], "ctx_nothing", "--name", stores.name)
         assert_refused(missing, 1, "ctx_nothing", "query() finds contexts")
     assert_refused(cli("list", f"{stores.name}-not"), 3, "There is no segment", "shmctx daemon")

@@ -5,6 +5,7 @@ import secrets
 import threading
 
 import shmctx
+from shmctx.checkpoints import Checkpoints
 from shmctx.client import connect
 from shmctx.gateway.limits import Limits
 from shmctx.gateway.serving import Options, Serving
@@ -44,6 +45,14 @@ class Served:
         self.store.annotate(self.leaf, error=True, error_message="boom", _duration_ms=2.5, _handlers={"h": 2.5})
         self.other = self.store.put("other:start", correlation_id="c/2", data={"n": 1})
         self.store.put("other:end", parent=self.other, data={"n": 2})
+
+    async def checkpointed(self):
+        """Two checkpoints of an application, in the second of which a participant failed."""
+        checkpoints = Checkpoints(self.store, "shop")
+        states = iter([{"a/1": "idle"}, {"a/1": "busy"}])
+        checkpoints.register("agents/all", lambda: next(states), print)
+        checkpoints.register("late", iter([1]).__next__, print)
+        return [await checkpoints.take() for _ in range(2)]
 
     def close(self):
         self.stop()

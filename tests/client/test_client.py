@@ -1,6 +1,7 @@
 """The client beside the store it stands for: the same objects, the same errors, asked synchronously or not."""
 
 import asyncio
+import os
 import socket
 import threading
 
@@ -59,6 +60,23 @@ def test_events_and_sessions_too(client, served):
     assert client.agent("worker")["events"] == 1
     assert client.stats()["store_id"] == store.stats()["store_id"]
     assert client.health() in (True, False)
+
+
+def test_checkpoints_and_processes_too(own):
+    old, new = asyncio.run(own.checkpointed())
+
+    with own.client() as client:
+        assert [(one.checkpoint, one.next_start) for one in client.checkpoints()] == [(new, True), (old, False)]
+        assert asyncio.run(client.aio.checkpoint(old.ref)).checkpoint == client.checkpoint(old.ref).checkpoint == old
+        assert client.checkpoint_state(new.ref, "agents/all") == {"a/1": "busy"}
+        assert client.checkpoint_state(new.ref, "late") == 1  # taken over
+        with pytest.raises(errors.InvalidField, match="no state of 'nobody'"):
+            client.checkpoint_state(new.ref, "nobody")
+        with pytest.raises(errors.InvalidField, match="not a checkpoint"):
+            client.checkpoint(own.leaf)
+        with pytest.raises(errors.ContextNotFound):
+            client.checkpoint("ctx_nothing")
+        assert [process["pid"] for process in client.participants()] == [os.getpid()]
 
 
 def test_many_are_asked_for_in_pages_and_batches(own):

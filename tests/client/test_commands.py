@@ -1,6 +1,8 @@
 """Reading commands over --url print what they print on the machine itself."""
 
+import asyncio
 import json
+import os
 
 import pytest
 
@@ -82,6 +84,40 @@ def test_what_refs_name_is_the_same(shmctx, served, command, form):
     assert far[0] == 0
 
 
+@pytest.fixture(scope="module")
+def checkpoints(served):
+    return asyncio.run(served.checkpointed())
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["plain", "json"])
+def test_checkpoints_are_the_same(shmctx, served, checkpoints, form):
+    old, new = checkpoints
+
+    for command, named in (
+        (("checkpoint", "list"), True),
+        (("checkpoint", "list", "--limit", 1), True),
+        (("checkpoint", "list", "--application", "other"), True),
+        (("checkpoint", "show", old.ref), False),
+        (("checkpoint", "show", new.ref), False),
+        (("checkpoint", "show", old.ref, "--state", "agents/all"), False),
+    ):
+        here, far = both(shmctx, served, command, *form, named=named)
+        assert far[:2] == here[:2]
+    assert json.loads(far[1]) == {"a/1": "idle"}
+
+
+def test_processes_and_segments_are_those_of_the_store(shmctx, served):
+    here, far = both(shmctx, served, ("ps",), "--json", named=True)
+    assert [row["pid"] for row in json.loads(far[1])] == [row["pid"] for row in json.loads(here[1])] == [os.getpid()]
+    assert json.loads(far[1])[0]["role"] == "leader"
+
+    code, shown, said = shmctx("ls", "--json", "--url", served.gateway.url, "--token-file", served.gateway.token_file)
+    assert (code, said) == (0, "")
+    assert shmctx("ls", "--json")[0] == 0
+    (row,) = json.loads(shown)
+    assert (row["name"], row["state"], row["leader_pid"]) == (served.name, "open", os.getpid())
+
+
 def read(output, form):
     """JSON by its values: the order of a context's custom fields is nobody's promise."""
     assert output.strip()
@@ -97,7 +133,7 @@ def test_stat_tells_of_the_same_store(shmctx, served):
     assert {key: here[key] for key in same} == {key: far[key] for key in same}
 
 
-def test_what_goes_wrong_has_its_exit_code(shmctx, served, tmp_path):
+def test_what_goes_wrong_has_its_exit_code(shmctx, served, checkpoints, tmp_path):
     url = ("--url", served.gateway.url)
     right = ("--token-file", served.gateway.token_file)
     wrong = tmp_path / "wrong"
@@ -112,6 +148,10 @@ def test_what_goes_wrong_has_its_exit_code(shmctx, served, tmp_path):
         (("query", served.name, *url, *right), 2, "there is no name to give"),
         (("query", served.name, *right), 2, "--token-file is for --url"),
         (("session", "s/2", *url, *right), 1, "s/2"),
+        (("checkpoint", "show", served.leaf, *url, *right), 2, "not a checkpoint"),
+        (("checkpoint", "show", "ctx_nothing", *url, *right), 1, "Nothing in this store has this id"),
+        (("checkpoint", "show", checkpoints[0].ref, "--state", "nobody", *url, *right), 2, "no state of 'nobody'"),
+        (("ls", "--url", f"unix:{tmp_path}/nobody"), 3, "No gateway answers"),
     ):
         done = shmctx(*arguments)
         assert done[0] == code, done
