@@ -17,20 +17,23 @@ CHECKPOINT_PAGES = (8 << 20) // 4096
 """The leader checkpoints while it is busy when its write-ahead log has 8 MiB."""
 
 
-def prepared(store: shmctx.Store) -> tuple[list[rows.Row], dict[str, int]]:
+class Numbers(dict[str | None, int | None]):
+    """Ids of texts, from 1."""
+
+    def __missing__(self, text: str | None) -> int | None:
+        return None if text is None else self.setdefault(text, len(self) + 1)
+
+
+def prepared(store: shmctx.Store) -> tuple[list[rows.Row], dict[str | None, int | None]]:
     """The rows that the contexts in the ring become, and the ids of their texts. They have no optional fields."""
-    texts: dict[str, int] = {}
+    texts = Numbers()
     found: list[rows.Row] = []
-
-    def intern(text: str) -> int:
-        return texts.setdefault(text, len(texts) + 1)
-
     ring = store._ring  # noqa: SLF001 - as the leader reads it
     _, head, position, _ = ring.positions()
     while position < head:
         position, records, _ = ring.scan(position, head, 1024, 4 << 20)
         found += [
-            checked(rows.record_row(place, time_ns, decode_event(payload), None, intern))
+            checked(rows.record_row(place, time_ns, decode_event(payload), None, texts))
             for place, kind, _, time_ns, payload in records
             if kind == CONTEXT
         ]
@@ -40,7 +43,7 @@ def prepared(store: shmctx.Store) -> tuple[list[rows.Row], dict[str, int]]:
 class Bare:
     """A database with the store's schema and pragmas, and nobody but us in it."""
 
-    def __init__(self, path: Path, texts: dict[str, int]) -> None:
+    def __init__(self, path: Path, texts: dict[str | None, int | None]) -> None:
         self._db = sqlite3.connect(path, isolation_level=None)
         for pragma in (
             "journal_mode = WAL",

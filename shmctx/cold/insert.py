@@ -5,20 +5,20 @@ binds only the columns it has, and one statement takes many rows.
 """
 
 import contextlib
+import math
 import sqlite3
 import time
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, starmap
 from operator import itemgetter
 from typing import Protocol
-
-import msgspec
 
 from shmctx.cold import rows
 from shmctx.cold.checksums import checked
 from shmctx.cold.logged import encode_line
 from shmctx.cold.marking import Marker, Placed
+from shmctx.cold.texts import Texts
 from shmctx.hot._core import ANNOTATION, CONTEXT, MARK, PAYLOAD, SESSION, make_ref
 from shmctx.hot.shapes import RecordTuple
 from shmctx.marks import decode_mark
@@ -28,12 +28,10 @@ Decoded = tuple[int, int, StoredEvent]
 """(position, time in ns, context with data)."""
 
 ROWS_PER_STATEMENT = 64
-MAX_INTERNED = 200_000
-"""Texts whose ids are remembered."""
 _LAST_NS = (1 << 63) - 1
-_NOT_LOGGED = (None, b"")
-_json = msgspec.json.Encoder().encode
-
+_NULL = math.nan
+"""Stored as NULL, because SQLite has no NaN. None would cost ten times as much: Python's sqlite3 looks for an adapter
+of whatever is neither a number nor a text."""
 
 _first = itemgetter(0)
 
@@ -55,8 +53,7 @@ class Inserter:
         self._db = connection
         self._log = log
         self._marker = Marker(connection, log)
-        self._texts: dict[str, int] = {}
-        self._names: dict[str, str] = {}
+        self._texts = Texts(connection)
 
     def forgot(self) -> bool:
         """Whether something was forgotten since the last call."""
@@ -122,40 +119,40 @@ class Inserter:
         self, events: list[Decoded], known: set[int], tables: dict[str, list[rows.Row]], rejected: list[rows.Row]
     ) -> None:
         """Write the log's lines, and make the rows, which say where they are."""
-        logged = self._write_log(events, known, rejected)
-        plain, full, intern = tables[rows.INSERT_PLAIN], tables[rows.INSERT_RECORD], self._intern
-        for position, time_ns, event in events:
+        lines = self._lines(events, known, rejected)
+        places = self._write_log(events, lines)
+        plain, full, texts = tables[rows.INSERT_PLAIN], tables[rows.INSERT_RECORD], self._texts
+        for (position, time_ns, event), line in zip(events, lines, strict=True):
             try:
-                place, line = logged.get(position, _NOT_LOGGED)
-                row = checked(rows.record_row(position, time_ns, event, place, intern), line)
+                row = rows.record_row(position, time_ns, event, next(places) if line else None, texts)
+                (full if event.more else plain).append(checked(row, line))
             except (ValueError, TypeError) as error:
                 rejected.append((position, CONTEXT, str(error), b""))
-                continue
-            (plain if len(row) == rows.PLAIN_COLUMNS + 1 else full).append(row)
 
-    def _write_log(
-        self, events: list[Decoded], known: set[int], rejected: list[rows.Row]
-    ) -> dict[int, tuple[int, bytes]]:
-        """Append the events that have data and are not stored yet: by position, where each line is, and the line."""
-        lines, times, positions = [], [], []
+    def _lines(self, events: list[Decoded], known: set[int], rejected: list[rows.Row]) -> list[bytes]:
+        """The log's line of each event; empty for those without data, and for those that are stored already."""
+        lines = []
         store_id = self._store_id()
-        now = time.time_ns()
         for position, time_ns, event in events:
-            if not event.data or position in known:
-                continue
-            line = encode_line(make_ref(store_id, position), event, time_ns, self._name(event.event_name))
-            if b"\n" in line:
-                rejected.append((position, CONTEXT, "event data is no JSON of this store", event.data))
-                continue
+            line = b""
+            if event.data and position not in known:
+                line = encode_line(make_ref(store_id, position), event, time_ns)
+                if b"\n" in line:
+                    rejected.append((position, CONTEXT, "event data is no JSON of this store", event.data))
+                    line = b""
             lines.append(line)
-            times.append(min(time_ns, now))  # a time that was brought may be far ahead: the log's day is not
-            positions.append(position)
-        if not lines:
-            return {}
-        found = self._log.append(lines, times)
-        self._count_lines(positions, found)
-        columns = starmap(rows.log_column, found)
-        return dict(zip(positions, zip(columns, lines, strict=True), strict=True))
+        return lines
+
+    def _write_log(self, events: list[Decoded], lines: list[bytes]) -> Iterator[int]:
+        """Append the lines that there are; returns the place of each of them, as rows have it."""
+        written = [line for line in lines if line]
+        if not written:
+            return iter(())
+        now = time.time_ns()  # a time that was brought may be far ahead: the log's day is not
+        times = [min(event[1], now) for event, line in zip(events, lines, strict=True) if line]
+        places = self._log.append(written, times)
+        self._count_lines([event[0] for event, line in zip(events, lines, strict=True) if line], places)
+        return starmap(rows.log_column, places)
 
     def _count_lines(self, positions: list[int], places: Sequence[tuple[int, int]]) -> None:
         """How many lines each segment of the log has, and of which stretch of positions."""
@@ -177,24 +174,15 @@ class Inserter:
         span = (events[0][0], events[-1][0])
         return {row[0] for row in self._db.execute("SELECT position FROM record WHERE position BETWEEN ? AND ?", span)}
 
-    def _name(self, event_name: str) -> str:
-        """An event name as JSON."""
-        encoded = self._names.get(event_name)
-        if encoded is None:
-            if len(self._names) >= MAX_INTERNED:
-                self._names.clear()
-            encoded = self._names[event_name] = _json(event_name).decode()
-        return encoded
-
     def _note_spans(self, events: list[Decoded], not_new: set[int]) -> None:
         """Between which times the contexts of each stretch of positions lie, and how many there are."""
         start, spans = 0, []
         while start < len(events):
             first = events[start][0] - events[start][0] % rows.SPAN
             end = bisect_left(events, first + rows.SPAN, start, key=_first)
-            times = [min(event[1], _LAST_NS) for event in events[start:end]]
+            times = [event[1] for event in events[start:end]]
             new = sum(event[0] not in not_new for event in events[start:end]) if not_new else end - start
-            spans.append((first, min(times), max(times), new))
+            spans.append((first, min(*times, _LAST_NS), min(max(times), _LAST_NS), new))
             start = end
         self._db.executemany(rows.INSERT_SPAN, spans)
 
@@ -231,7 +219,8 @@ class Inserter:
             if whole:
                 many = sql + f", {sql[sql.rindex('(') :]}" * (ROWS_PER_STATEMENT - 1)
                 for start in range(0, whole, ROWS_PER_STATEMENT):
-                    self._db.execute(many, tuple(chain.from_iterable(found[start : start + ROWS_PER_STATEMENT])))
+                    values = chain.from_iterable(found[start : start + ROWS_PER_STATEMENT])
+                    self._db.execute(many, [_NULL if value is None else value for value in values])
             self._db.executemany(sql, found[whole:])
             return self._db.total_changes - before
         sources = {record[0]: record for record in records}
@@ -242,14 +231,3 @@ class Inserter:
                 _, kind, _, _, payload = sources[row[0]]
                 rejected.append((row[0], kind, str(error), payload))
         return self._db.total_changes - before
-
-    def _intern(self, text: str) -> int:
-        """The id of a text, stored now if it is new."""
-        number = self._texts.get(text)
-        if number is None:
-            self._db.execute("INSERT OR IGNORE INTO text (value) VALUES (?)", (text,))
-            number = int(self._db.execute("SELECT id FROM text WHERE value = ?", (text,)).fetchone()[0])
-            if len(self._texts) >= MAX_INTERNED:
-                self._texts.clear()
-            self._texts[text] = number
-        return number

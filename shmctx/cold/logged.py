@@ -25,13 +25,24 @@ def directory_of(database: Path, named: str | None) -> Path:
     return Path(named) if named else default_directory(database)
 
 
-def encode_line(ref: str, event: StoredEvent, time_ns: int, name: str) -> bytes:
-    """One lean event that has data, given its name as JSON: a line of the log without its newline."""
-    data, logged, origin = event.data, event.logged, event.origin
-    assert data is not None
-    timestamp = logged.decode() if logged else repr(time_ns / 1_000_000_000)
-    head = f'{{"ref":"{ref}","timestamp":{timestamp},"event_name":{name},"data":'
-    return head.encode() + data + (b',"origin":' + origin + b"}" if origin else b"}")
+class _Lean(msgspec.Struct, gc=False):
+    """A line as it is written, up to its origin."""
+
+    ref: str
+    timestamp: float | msgspec.Raw
+    event_name: str
+    data: msgspec.Raw
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def encode_line(ref: str, event: StoredEvent, time_ns: int) -> bytes:
+    """One lean event that has data: a line of the log without its newline."""
+    assert event.data is not None
+    timestamp = msgspec.Raw(event.logged) if event.logged else time_ns / 1_000_000_000
+    line = _encode(_Lean(ref, timestamp, event.event_name, msgspec.Raw(event.data)))
+    return b'%b,"origin":%b}' % (line[:-1], event.origin) if event.origin else line
 
 
 class Line(msgspec.Struct, frozen=True):

@@ -51,6 +51,8 @@ class Marker:
         now = {mark.target for _, mark in marks if mark.action is Action.FORGET}
         if self._anything_forgotten is None:
             self._anything_forgotten = self._db.execute("SELECT 1 FROM forgotten LIMIT 1").fetchone() is not None
+        if not now and not self._anything_forgotten:
+            return now
         asked = sorted(set(positions))
         found = now.intersection(asked)
         for start in range(0, len(asked), CHUNK) if self._anything_forgotten else ():

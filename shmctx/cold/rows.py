@@ -1,7 +1,7 @@
 """Between records of the ring and rows of the database, both ways."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -76,36 +76,19 @@ _json = msgspec.json.Encoder().encode
 _from_json = msgspec.json.Decoder().decode
 
 
-def record_row(position: int, time_ns: int, context: Context, place: int | None, intern: Callable[[str], int]) -> Row:
+def record_row(
+    position: int, time_ns: int, context: Context, place: int | None, texts: Mapping[str | None, int | None]
+) -> Row:
     """The row of a context: PLAIN_COLUMNS, or all of them. `place`: where the log has its data."""
-    parent, correlation, root, event = _identities(context, position)
-    agent, client = context.agent_id, context.client_id
-    row = (
-        position,
-        time_ns,
-        intern(context.event_name),
-        context.depth,
-        parent,
-        correlation,
-        root,
-        event,
-        None if agent is None else intern(agent),
-        None if client is None else intern(client),
-        context.session_position,
-        place,
-    )
-    return row + _optional_columns(context.more) if context.more else row
-
-
-def _identities(context: Context, position: int) -> tuple[Any, Any, Any, Any]:
-    """parent, correlation, root and brought event id; what the payload leaves out is the record itself."""
-    form, parent, event, root = context.form, context.parent, context.event, context.root
-    correlation: Identity | None = position if context.correlation is None else context.correlation
-    if form or event is not None or root is not None:
+    form, agent = context.form, context.agent_id
+    parent, correlation, root, event = context.parent, context.correlation, context.root, context.event
+    if correlation is None:  # what the payload leaves out is the record itself
+        correlation = position
+    if form & _HEXED:
         parent = _column(parent, form & HEX_PARENT)
         correlation = _column(correlation, form & HEX_CORRELATION)
-        event = _column(event, form & HEX_EVENT)
         root = _column(root, form & HEX_ROOT)
+        event = _column(event, form & HEX_EVENT)
     if root is None:
         if form & ROOT_IS_PARENT:
             root = parent
@@ -113,7 +96,24 @@ def _identities(context: Context, position: int) -> tuple[Any, Any, Any, Any]:
             root = position if event is None else event
         elif type(correlation) is int and correlation >= 0:
             root = correlation
-    return parent, correlation, root, event
+    row = (
+        position,
+        time_ns,
+        texts[context.event_name],
+        context.depth,
+        parent,
+        correlation,
+        root,
+        event,
+        texts[agent],
+        texts[agent if form & CLIENT_IS_AGENT else context.client],
+        context.session_position,
+        place,
+    )
+    return row + _optional_columns(context.more) if context.more else row
+
+
+_HEXED = HEX_PARENT | HEX_CORRELATION | HEX_ROOT | HEX_EVENT
 
 
 def _column(stored: Identity | None, is_hex: int) -> Identity | None:

@@ -12,6 +12,7 @@ import logging
 import os
 import threading
 import time
+from operator import itemgetter
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +31,7 @@ from shmctx.settings import Settings
 _logger = logging.getLogger("shmctx")
 _SHORTEST_RETRY = 0.02  # seconds
 _LAZIEST = 4  # idle intervals
+_payload = itemgetter(4)  # of a record
 
 
 class Host(Protocol):
@@ -263,7 +265,7 @@ def read_batch(segment: Segment, position: int, settings: Settings) -> Batch:
         end, some, skipped = ring.scan(end, head, settings.scan_records, bytes_left)
         records += some
         damaged += generation.damaged(ring, skipped)
-        bytes_left -= sum(len(record[4]) for record in some)
+        bytes_left -= sum(map(len, map(_payload, some)))
     return Batch(start=position, end=end, records=records, damaged=damaged)
 
 

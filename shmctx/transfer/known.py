@@ -119,5 +119,5 @@ def is_same(packed: Packed, context: Context, session: bytes | None, line: bytes
         return mine[1:] == arrival.placed(context.session_position)[1:]
     event = StoredEvent(*packed.fields(context.session_position))
     return line is not None and mine == msgspec.structs.astuple(event)[:11] and line == encode_line(
-        context.ref, event, arrival.time_ns, _json(event.event_name).decode()
+        context.ref, event, arrival.time_ns
     )  # fmt: skip
