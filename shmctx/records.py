@@ -88,12 +88,16 @@ def context_fields(
         root = None
     if client_id is not None and client_id == agent_id:
         form, client_id = form | ctx.CLIENT_IS_AGENT, None
-    parent, parent_form = _spelled(parent, ctx.EVENT_PREFIX, ctx.HEX_PARENT)
-    correlation, correlation_form = _spelled(correlation, ctx.CORRELATION_PREFIX, ctx.HEX_CORRELATION)
-    root, root_form = _spelled(root, ctx.EVENT_PREFIX, ctx.HEX_ROOT)
-    event_, event_form = _spelled(event, ctx.EVENT_PREFIX, ctx.HEX_EVENT)
-    form |= parent_form | correlation_form | root_form | event_form
-    return (event_name, depth, parent, correlation, agent_id, client_id, session, form, event_, root, more or None)
+    own: Identity | None = event
+    if type(parent) is str and (number := _digits(parent, ctx.EVENT_PREFIX)) is not None:
+        form, parent = form | ctx.HEX_PARENT, number
+    if type(correlation) is str and (number := _digits(correlation, ctx.CORRELATION_PREFIX)) is not None:
+        form, correlation = form | ctx.HEX_CORRELATION, number
+    if type(root) is str and (number := _digits(root, ctx.EVENT_PREFIX)) is not None:
+        form, root = form | ctx.HEX_ROOT, number
+    if type(event) is str and (number := _digits(event, ctx.EVENT_PREFIX)) is not None:
+        form, own = form | ctx.HEX_EVENT, number
+    return (event_name, depth, parent, correlation, agent_id, client_id, session, form, own, root, more or None)
 
 
 def encode_stored(fields: tuple[Any, ...], data: bytes | None, payloads: tuple[bytes, ...] = ()) -> bytes:
@@ -113,19 +117,16 @@ def with_origin(
     return (*fields, *BEFORE_DATA, data, payloads, logged, origin)
 
 
-@lru_cache(4096)
-def _spelled(identity: Identity | None, prefix: str, flag: int) -> tuple[Identity | None, int]:
-    """An identity as a payload holds it, and what that says in `form`."""
-    if type(identity) is str and _HEX_ID[prefix](identity):
-        return int(identity[-_HEX_DIGITS:], 16), flag
-    return identity, 0
+@lru_cache(8192)  # an event is named by what it causes, and a correlation by all its events
+def _digits(identity: str, prefix: str) -> int | None:
+    """The number that an id's digits spell; None where it is not of the form that most have."""
+    return int(identity[-_HEX_DIGITS:], 16) if _HEX_ID[prefix](identity) else None
 
 
 def packed(identity: Identity | None, prefix: str) -> Identity | None:
     """An identity as a database column holds it: a number below 0 stands for the prefix and eight hex digits."""
-    if type(identity) is str and _HEX_ID[prefix](identity):
-        return -1 - int(identity[-_HEX_DIGITS:], 16)
-    return identity
+    number = _digits(identity, prefix) if type(identity) is str else None
+    return identity if number is None else -1 - number
 
 
 def _trim(fields: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -16,7 +16,7 @@ from shmctx.forks import fork_gate
 
 if TYPE_CHECKING:
     from shmctx.log.sweep import Blanking
-    from shmctx.log.writer import LogTail, LogWriter
+    from shmctx.log.writer import LogTail, LogWriter, Placed
 
 REST = 60.0
 """Seconds until compressing is tried again where it failed."""
@@ -84,8 +84,8 @@ class EventLog:
         self._db.execute("UPDATE store SET log_directory = ?", (str(self._directory),))
         return self._directory
 
-    def append(self, lines: Sequence[bytes], times_ns: Sequence[int]) -> Sequence[tuple[int, int]]:
-        """Append lines without newline; returns (segment number, byte offset) of each. Raises LogUnavailable."""
+    def append(self, lines: Sequence[bytes], times_ns: Sequence[int]) -> Sequence["Placed"]:
+        """Append lines without newline; returns where they are, see LogWriter.append. Raises LogUnavailable."""
         if self._writer is None:
             self.settle()
         assert self._writer is not None

@@ -8,7 +8,7 @@ import contextlib
 import math
 import sqlite3
 import time
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, starmap
 from operator import itemgetter
@@ -37,10 +37,11 @@ _first = itemgetter(0)
 
 
 class Log(Protocol):
-    """Where event data goes: lines, each with its time, get a place each (segment number, byte offset)."""
+    """Where event data goes."""
 
-    def append(self, lines: Sequence[bytes], times_ns: Sequence[int]) -> Sequence[tuple[int, int]]:
-        """Append lines without newline. Raises LogUnavailable."""
+    def append(self, lines: Sequence[bytes], times_ns: Sequence[int]) -> Sequence[tuple[int, list[int]]]:
+        """Append lines without newline, each with its time; returns (segment number, byte offsets) of lines in a row.
+        Raises LogUnavailable."""
 
     def blank(self, places: Iterable[tuple[int, int]]) -> None:
         """Make lines unreadable, durably. Raises LogUnavailable."""
@@ -145,22 +146,21 @@ class Inserter:
 
     def _write_log(self, events: list[Decoded], lines: list[bytes]) -> Iterator[int]:
         """Append the lines that there are; returns the place of each of them, as rows have it."""
-        written = [line for line in lines if line]
+        written = [(event[0], event[1], line) for event, line in zip(events, lines, strict=True) if line]
         if not written:
             return iter(())
+        positions, times, texts = zip(*written, strict=True)
         now = time.time_ns()  # a time that was brought may be far ahead: the log's day is not
-        times = [min(event[1], now) for event, line in zip(events, lines, strict=True) if line]
-        places = self._log.append(written, times)
-        self._count_lines([event[0] for event, line in zip(events, lines, strict=True) if line], places)
-        return starmap(rows.log_column, places)
+        places = self._log.append(texts, times if max(times) <= now else [min(moment, now) for moment in times])
+        self._count_lines(positions, places)
+        return chain.from_iterable(starmap(rows.log_columns, places))
 
-    def _count_lines(self, positions: list[int], places: Sequence[tuple[int, int]]) -> None:
+    def _count_lines(self, positions: Sequence[int], places: Sequence[tuple[int, list[int]]]) -> None:
         """How many lines each segment of the log has, and of which stretch of positions."""
         start, counts = 0, []
-        while start < len(places):
-            number = places[start][0]
-            end = bisect_right(places, number, start, key=_first)
-            counts.append((number, positions[start], positions[end - 1], end - start))
+        for number, offsets in places:
+            end = start + len(offsets)
+            counts.append((number, positions[start], positions[end - 1], len(offsets)))
             start = end
         self._db.executemany(rows.INSERT_LINES, counts)
 

@@ -1,7 +1,7 @@
 """Between records of the ring and rows of the database, both ways."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -84,11 +84,14 @@ def record_row(
     parent, correlation, root, event = context.parent, context.correlation, context.root, context.event
     if correlation is None:  # what the payload leaves out is the record itself
         correlation = position
-    if form & _HEXED:
-        parent = _column(parent, form & HEX_PARENT)
-        correlation = _column(correlation, form & HEX_CORRELATION)
-        root = _column(root, form & HEX_ROOT)
-        event = _column(event, form & HEX_EVENT)
+    if form & HEX_PARENT and type(parent) is int:
+        parent = -1 - parent
+    if form & HEX_CORRELATION and type(correlation) is int:
+        correlation = -1 - correlation
+    if form & HEX_ROOT and type(root) is int:
+        root = -1 - root
+    if form & HEX_EVENT and type(event) is int:
+        event = -1 - event
     if root is None:
         if form & ROOT_IS_PARENT:
             root = parent
@@ -113,14 +116,6 @@ def record_row(
     return row + _optional_columns(context.more) if context.more else row
 
 
-_HEXED = HEX_PARENT | HEX_CORRELATION | HEX_ROOT | HEX_EVENT
-
-
-def _column(stored: Identity | None, is_hex: int) -> Identity | None:
-    """From a payload's spelling of an identity to a column's."""
-    return -1 - stored if is_hex and type(stored) is int else stored
-
-
 def _stored(column: Identity | None, flag: int) -> tuple[Identity | None, int]:
     """From a column's spelling of an identity to a payload's, with the form flag that goes with it."""
     return (-1 - column, flag) if type(column) is int and column < 0 else (column, 0)
@@ -134,6 +129,12 @@ def log_place(column: int) -> tuple[int, int]:
 def log_column(number: int, offset: int) -> int:
     """The one number for a place in the log: an offset has 32 bits, since no segment is larger than a few records."""
     return number << 32 | offset
+
+
+def log_columns(number: int, offsets: Iterable[int]) -> list[int]:
+    """The same for many places in one segment."""
+    begin = log_column(number, 0)
+    return [begin | offset for offset in offsets]
 
 
 def _optional_columns(more: dict[str, Any]) -> Row:

@@ -17,6 +17,8 @@ _DAY_NS = 86_400 * 10**9
 _EPOCH = dt.date(1970, 1, 1)
 _LAST_NS = (1 << 63) - 1
 _END = object()
+Placed = tuple[int, list[int]]
+"""Lines in a row: the number of their segment, and the byte offset of each."""
 
 
 class LogTail(msgspec.Struct, frozen=True):
@@ -119,11 +121,11 @@ class LogWriter:
         )
         return LogTail(tail.number + 1, tail.day, 0)
 
-    def append(self, lines: Sequence[bytes], times_ns: Sequence[int]) -> tuple[list[tuple[int, int]], list[LogTail]]:
+    def append(self, lines: Sequence[bytes], times_ns: Sequence[int]) -> tuple[list[Placed], list[LogTail]]:
         """Write lines, given without newline, of events of these times (ns since 1970), in one write a segment.
 
-        Returns the place of every line, (segment number, byte offset), and the tails of the segments touched, the
-        last one being where the log ends now. Raises LogUnavailable, with nothing appended.
+        Returns where the lines are, in order, and the tails of the segments touched, the last one being where the log
+        ends now. Raises LogUnavailable, with nothing appended.
         """
         with files.translated(self.directory):
             self._settle()
@@ -147,28 +149,32 @@ class LogWriter:
             if self._newest is not None:
                 self._newest.show()
 
-    def _append(self, lines: Sequence[bytes], times_ns: Sequence[int]) -> tuple[list[tuple[int, int]], list[LogTail]]:
+    def _append(self, lines: Sequence[bytes], times_ns: Sequence[int]) -> tuple[list[Placed], list[LogTail]]:
+        if not lines:
+            return [], []
         number, day, size = self._tail.number, self._tail.day, self._tail.size
         day_end = _end_of(day)
-        if size and max(times_ns, default=0) < day_end:  # most batches end before the segment does
-            offsets = list(itertools.accumulate(map(len, lines), lambda end, length: end + length + 1, initial=size))
-            if offsets[-1] <= self._rotate_bytes:
-                return [(number, offset) for offset in offsets[:-1]], self._write(number, day, lines)
-        places: list[tuple[int, int]] = []
+        if size and max(times_ns) < day_end:  # most batches end before the segment does
+            offsets = list(itertools.accumulate([len(line) + 1 for line in lines], initial=size))
+            if offsets.pop() <= self._rotate_bytes:
+                return [(number, offsets)], self._write(number, day, lines)
+        places: list[Placed] = []
         tails: list[LogTail] = []
-        first = 0
+        first, offsets = 0, []
         for index, (line, time_ns) in enumerate(zip(lines, times_ns, strict=True)):
             length = len(line) + 1
             if time_ns >= day_end or size + length > self._rotate_bytes:
                 if size:
                     tails += self._write(number, day, lines[first:index])
-                    number, size, first = number + 1, 0, index
+                    if offsets:
+                        places.append((number, offsets))
+                    number, size, first, offsets = number + 1, 0, index, []
                 day = max(day, _day_of(time_ns))
                 day_end = _end_of(day)
-            places.append((number, size))
+            offsets.append(size)
             size += length
         tails += self._write(number, day, lines[first:])
-        return places, tails
+        return [*places, (number, offsets)], tails
 
     def _write(self, number: int, day: str, lines: Sequence[bytes]) -> list[LogTail]:
         if not lines:

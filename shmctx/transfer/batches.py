@@ -84,13 +84,15 @@ class _Reading:
     def batches(self, found: Iterator[Item]) -> Iterator[Batch]:
         """What is found, as batches."""
         size = 0
+        events = 0
         items: list[Item] = []
         for item in found:
             items.append(item)
             size += item.size
-            if len(items) >= RECORDS or size >= BYTES:
+            events += len(item.made) if isinstance(item, Ready) else 1
+            if events >= RECORDS or size >= BYTES:
                 yield from self._batch(items)
-                size, items = 0, []
+                size, events, items = 0, 0, []
         yield from self._batch(items)
 
     def _batch(self, items: list[Item]) -> Iterator[Batch]:
@@ -100,7 +102,8 @@ class _Reading:
         now_ns = time.time_ns()
         for item in items:
             if isinstance(item, Ready):
-                batch.arrived.append((item.line, item.made))
+                counts.see_quick(item)
+                batch.arrived += item.made
             elif isinstance(item, SourceEvent):
                 counts.see(item)
                 try:
@@ -112,7 +115,6 @@ class _Reading:
             elif item.whole or self.progress.is_new_rest(item):
                 counts.put_aside(item)
                 batch.bad.append(item)
-        counts.see_quick([item for item in items if isinstance(item, Ready)])
         self.progress.pass_over([item for item in items[-2:] if not isinstance(item, BadLine) or item.whole])
         if batch.arrived or batch.bad:
             batch.progress = msgspec.structs.replace(self.progress, counts=counts)

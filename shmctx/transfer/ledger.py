@@ -13,7 +13,7 @@ import msgspec
 from shmctx.cold.connection import Connection, connect, translated
 from shmctx.transfer.forms import SourceEvent
 from shmctx.transfer.novelty import Taken
-from shmctx.transfer.sources import BadLine, Ready
+from shmctx.transfer.sources import BadLine, Ready, crc_of
 
 EXAMPLES = 20
 """Places that a report names of each kind."""
@@ -54,12 +54,12 @@ class Counts(msgspec.Struct):
         self.unresolved += event.form == "lean" and event.context is None
         self.without_time += event.time_ns is None
 
-    def see_quick(self, events: Sequence[Ready[Any]]) -> None:
+    def see_quick(self, events: Ready[Any]) -> None:
         """Events were read in the form that most have."""
-        if events:
-            self.lines += len(events)
-            self.bytes += sum(len(event.text) for event in events)
-            self.forms["embedded"] = self.forms.get("embedded", 0) + len(events)
+        count = len(events.made)
+        self.lines += count
+        self.bytes += events.size
+        self.forms["embedded"] = self.forms.get("embedded", 0) + count
 
     def take(self, taken: Taken, file: str) -> None:
         """What became of events of a file."""
@@ -114,7 +114,11 @@ class Progress(msgspec.Struct):
     def pass_over(self, found: Sequence[SourceEvent | BadLine | Ready[Any]]) -> None:
         """Reading goes on behind the last of these."""
         for last in found[-1:]:
-            self.end, self.last_size, self.last_crc = last.end, last.size, last.crc
+            if isinstance(last, Ready):
+                assert last.last is not None
+                self.end, self.last_size, self.last_crc = last.last.end, last.last.size, crc_of(last.last.text)
+            else:
+                self.end, self.last_size, self.last_crc = last.end, last.size, last.crc
 
     def is_new_rest(self, found: BadLine) -> bool:
         """Whether the rest of a text, which is no whole line, is another than was told of before."""

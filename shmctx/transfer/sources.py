@@ -23,8 +23,8 @@ __all__ = ["BadLine", "SourceEvent", "Sources", "read"]
 
 T = TypeVar("T")
 Item = TypeVar("Item")
-CHUNK = 256
-"""Lean events whose references are looked up together."""
+CHUNK, CHUNK_BYTES = 256, 1 << 20
+"""Lean events whose references are looked up together, and lines that are ready together, at most."""
 
 
 class BadLine(msgspec.Struct):
@@ -52,28 +52,19 @@ class BadLine(msgspec.Struct):
 
 
 class Ready(msgspec.Struct, Generic[T], gc=False):
-    """A line that the caller has made something of himself."""
+    """Lines in a row, of each of which the caller has made something himself."""
 
-    made: T
-    file: str
-    line: int
-    end: int
-    text: bytes
+    made: list[tuple[int, T]] = []
+    """(line, what was made of it)"""
+    size: int = 0
+    """Bytes of all of them."""
+    last: lines.Line | None = None
 
-    @property
-    def size(self) -> int:
-        """As SourceEvent has it."""
-        return len(self.text)
-
-    @property
-    def crc(self) -> int:
-        """As SourceEvent has it."""
-        return crc_of(self.text)
-
-    @property
-    def place(self) -> str:
-        """`file:line`."""
-        return f"{self.file}:{self.line}"
+    def add(self, line: lines.Line, made: T) -> None:
+        """Another line."""
+        self.made.append((line.number, made))
+        self.size += line.size
+        self.last = line
 
 
 def read(paths: Iterable[Path]) -> Iterator[SourceEvent | BadLine]:
@@ -163,24 +154,38 @@ def _parsed(
     path: Path, start: int, meter: lines.Meter, make: Callable[[bytes], T | None] | None
 ) -> Iterator[SourceEvent | BadLine | Ready[T]]:
     file = str(path)
+    ready = Ready[T]()
     for line in lines.read(path, start, meter):
-        number, end, text, reason = line.number, line.end, line.text, line.flaw
-        if not reason:
-            made = None if make is None else make(text)
-            if made is not None:
-                yield Ready(made, file, number, end, text)
+        made = None if make is None or line.flaw else make(line.text)
+        if made is not None:
+            ready.add(line, made)
+            if len(ready.made) < CHUNK and ready.size < CHUNK_BYTES:
                 continue
-            if text.isspace():
-                continue
-            try:
-                event = event_of(text)
-            except Unfit as error:
-                reason = str(error) if line.whole else f"the text ends within it: {error}"
-            else:
-                event.file, event.line, event.end, event.size, event.crc = file, number, end, line.size, crc_of(text)
-                yield event
-                continue
-        yield BadLine(file, number, reason, text[: lines.KEPT], end, line.size, crc_of(text), line.whole)
+        if ready.made:
+            yield ready
+            ready = Ready[T]()
+        if made is None:
+            yield from _other(file, line)
+    if ready.made:
+        yield ready
+
+
+def _other(file: str, line: lines.Line) -> Iterator[SourceEvent | BadLine]:
+    """The event of a line, or what is wrong with it; nothing for an empty one."""
+    text, reason = line.text, line.flaw
+    if not reason:
+        if text.isspace():
+            return
+        try:
+            event = event_of(text)
+        except Unfit as error:
+            reason = str(error) if line.whole else f"the text ends within it: {error}"
+        else:
+            event.file, event.line, event.end, event.size = file, line.number, line.end, line.size
+            event.crc = crc_of(text)
+            yield event
+            return
+    yield BadLine(file, line.number, reason, text[: lines.KEPT], line.end, line.size, crc_of(text), line.whole)
 
 
 def crc_of(text: bytes) -> int:

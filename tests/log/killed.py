@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-from logs import NOON, Log, line, varied
+from logs import NOON, Log, each, line, varied
 
 from shmctx.errors import LogUnavailable
 from shmctx.log.erase import FORGOTTEN, blank
@@ -83,9 +83,9 @@ def write_batches(directory: Path, database: Database) -> None:
             tail, done, places = database.read()
             database.commit(writer.open(tail), done, places)
             for lines in BATCHES[done:]:
-                some, tails = writer.append(lines, [NOON] * len(lines))
+                placed, tails = writer.append(lines, [NOON] * len(lines))
                 writer.sync()
-                done, places = done + 1, places + some
+                done, places = done + 1, places + each(placed)
                 database.commit(tails[-1], done, places)
         except (LogUnavailable, OSError):
             continue

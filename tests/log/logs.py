@@ -28,6 +28,11 @@ def varied(seed: int, count: int) -> list[bytes]:
     return [json.dumps({"ref": f"ctx_{n:016x}", "data": {"text": text}}).encode() for n, text in enumerate(texts)]
 
 
+def each(placed) -> list[tuple[int, int]]:
+    """The place of every line that was appended: (segment number, byte offset)."""
+    return [(number, offset) for number, offsets in placed for offset in offsets]
+
+
 class Log:
     """The event log of a leader: a writer, the committed tail, and every committed line with its place."""
 
@@ -47,7 +52,8 @@ class Log:
 
     def append(self, lines: list[bytes], time_ns: int = NOON) -> list[tuple[int, int]]:
         """Append and commit; returns the places."""
-        places, tails = self.writer.append(lines, [time_ns] * len(lines))
+        placed, tails = self.writer.append(lines, [time_ns] * len(lines))
+        places = each(placed)
         self.writer.sync()
         self.tail = tails[-1]
         self.places.update(zip(places, lines, strict=True))

@@ -5,7 +5,7 @@ import stat
 import subprocess
 
 import pytest
-from logs import DAY, NOON, Log, line, varied
+from logs import DAY, NOON, Log, each, line, varied
 
 from shmctx.log.erase import blank
 from shmctx.log.writer import LogTail
@@ -42,9 +42,9 @@ def test_a_segment_does_not_grow_beyond_its_limit(log):
 def test_rotation_inside_a_batch_gives_a_tail_for_every_segment(log):
     log.append([line(0, 600)])
 
-    places, tails = log.writer.append([line(n, 300) for n in range(1, 6)], [NOON] * 5)
+    placed, tails = log.writer.append([line(n, 300) for n in range(1, 6)], [NOON] * 5)
 
-    assert [number for number, _ in places] == [1, 2, 2, 2, 3]
+    assert [number for number, _ in each(placed)] == [1, 2, 2, 2, 3]
     assert [(tail.number, tail.size) for tail in tails] == [(1, 902), (2, 903), (3, 301)]
 
 
@@ -57,10 +57,11 @@ def test_a_line_beyond_the_limit_has_a_segment_of_its_own(log):
 
 def test_a_day_has_its_own_segments(log):
     lines = [line(n) for n in range(4)]
-    places, _ = log.writer.append(lines, [NOON, NOON + DAY // 2 - 1, NOON + DAY // 2, NOON + DAY])
+    placed, _ = log.writer.append(lines, [NOON, NOON + DAY // 2 - 1, NOON + DAY // 2, NOON + DAY])
 
-    assert [number for number, _ in places] == [1, 1, 2, 2]
+    assert [number for number, _ in each(placed)] == [1, 1, 2, 2]
     assert log.names() == ["00000001.2026-03-01.jsonl", "00000002.2026-03-02.jsonl", "current.jsonl"]
+    assert log.writer.append([line(4)], [NOON + 2 * DAY])[0] == [(3, [0])]
 
 
 def test_a_clock_that_goes_back_does_not_rotate(log):
@@ -83,9 +84,9 @@ def test_any_time_is_a_day(log, time_ns):
 
 def test_a_newline_between_tokens_stays_one_line(log):
     """Inside of a JSON string there is none; between tokens any white space is as good."""
-    places, _ = log.writer.append([b'{"a":\n1}', b'{"b":2}'], [NOON, NOON])
+    placed, _ = log.writer.append([b'{"a":\n1}', b'{"b":2}'], [NOON, NOON])
 
-    assert log.reader.lines(places) == [b'{"a": 1}', b'{"b":2}']
+    assert log.reader.lines(each(placed)) == [b'{"a": 1}', b'{"b":2}']
 
 
 def test_the_link_leads_to_the_segment_being_written(log):
@@ -150,13 +151,13 @@ def test_undone_lines_stay_in_the_files_until_something_else_is_written(log, cou
     """A commit that failed at its sync may turn up again after a crash: the lines it speaks of must be there."""
     log.append([line(0, 300)])
     lines = [line(1 + n, 300) for n in range(count)]
-    places, tails = log.writer.append(lines, [NOON] * count)
+    placed, tails = log.writer.append(lines, [NOON] * count)
     log.writer.sync()
     log.writer.undo()
     log.writer.close()
 
     log.tail = tails[-1]
-    log.places.update(zip(places, lines, strict=True))
+    log.places.update(zip(each(placed), lines, strict=True))
     log.lead()
 
     assert log.writer.lost == []
