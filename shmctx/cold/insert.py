@@ -29,6 +29,7 @@ Decoded = tuple[int, int, StoredEvent]
 
 ROWS_PER_STATEMENT = 64
 _LAST_NS = (1 << 63) - 1
+_NEWLINE = ord("\n")  # to look for bytes in bytes, Python fails to take them for a number first
 _NULL = math.nan
 """Stored as NULL, because SQLite has no NaN. None would cost ten times as much: Python's sqlite3 looks for an adapter
 of whatever is neither a number nor a text."""
@@ -138,7 +139,7 @@ class Inserter:
             line = b""
             if event.data and position not in known:
                 line = encode_line(make_ref(store_id, position), event, time_ns)
-                if b"\n" in line:
+                if _NEWLINE in line:
                     rejected.append((position, CONTEXT, "event data is no JSON of this store", event.data))
                     line = b""
             lines.append(line)

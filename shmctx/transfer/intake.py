@@ -41,8 +41,9 @@ class Intake:
         settings = self._settings
         new = self._novelty.new([(line, pack(arrival, settings)) for line, arrival in arrived], taken)
         self._find_sessions({packed.arrival.session for _, packed in new if packed.arrival.session is not None})
+        append = self._append
         for line, packed in new:
-            self._append(line, packed)
+            append(line, packed)
         taken.end = self._position
         return taken
 
@@ -66,16 +67,15 @@ class Intake:
         arrival = packed.arrival
         for found, field in packed.large:
             self._keep(found, field)
-        payload = records.encode_fields(packed.fields(self._session(arrival.session)))
+        session = None if arrival.session is None else self._session(arrival.session)
+        payload = records.encode_fields(packed.fields(session))
         if len(payload) > MAX_PAYLOAD:
             self._taken.refused.append((line, f"a record of {len(payload)} bytes is larger than can be"))
             return
         self._place(CONTEXT, arrival.time_ns, payload)
         self._taken.stored += 1
 
-    def _session(self, payload: bytes | None) -> int | None:
-        if payload is None:
-            return None
+    def _session(self, payload: bytes) -> int:
         position = self._sessions.get(payload)
         if position is None:
             position = self._place(SESSION, 0, payload)

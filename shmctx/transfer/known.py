@@ -25,20 +25,20 @@ _ALL_IDS = "SELECT event_id FROM record WHERE event_id IS NOT NULL"
 _json = msgspec.json.Encoder().encode
 
 
-class Packed(msgspec.Struct, frozen=True):
+class Packed(msgspec.Struct, frozen=True, gc=False):
     """An arrival as a store keeps it: its data may be without large fields, which are stored on their own."""
 
     arrival: Arrival
     data: bytes | None
-    hashes: tuple[bytes, ...]
-    large: tuple[tuple[bytes, bytes], ...]
+    hashes: tuple[bytes, ...] = ()
+    large: tuple[tuple[bytes, bytes], ...] = ()
     """(hash, JSON) of each large field."""
 
     def fields(self, session: int | None) -> tuple[Any, ...]:
         """The fields of a StoredEvent, given the position of the session's record."""
         arrival = self.arrival
-        stored = arrival.placed(session)
-        return records.with_origin(stored, self.data, self.hashes, arrival.logged, arrival.origin)
+        fields = arrival.fields if session is None else arrival.placed(session)
+        return records.with_origin(fields, self.data, self.hashes, arrival.logged, arrival.origin)
 
 
 class Known:

@@ -29,7 +29,7 @@ def pack(arrival: Arrival, settings: Settings) -> Packed:
     """An arrival without the large fields of its data, which are stored on their own."""
     data = arrival.data
     if data is None or len(data) < settings.large_size:
-        return Packed(arrival, data, (), ())
+        return Packed(arrival, data)
     large: dict[bytes, bytes] = {}
     lean, hashes = payloads.split(_decode(data), data, settings.large_fields, settings.large_size, large.__setitem__)
     return Packed(arrival, lean, hashes, tuple(large.items()))
