@@ -154,6 +154,13 @@ def db(tmp_path: Path) -> Path:
     return tmp_path / "contexts.db"
 
 
+@pytest.fixture(scope="session")
+def ksi_log() -> Path:
+    """The log of a KSI daemon: events with embedded contexts, JSON lines, gzip. SHMCTX_KSI_LOG names another one."""
+    ours = Path(__file__).parents[1] / "bench" / "data" / "ksi-events.jsonl.gz"
+    return Path(os.environ.get("SHMCTX_KSI_LOG") or ours)
+
+
 @pytest.fixture
 def spawn() -> Iterator[Callable[..., PythonProcess]]:
     """`spawn(script, *arguments, env={})` runs the text of a program as a `PythonProcess`, ended after the test."""

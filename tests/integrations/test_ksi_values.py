@@ -14,10 +14,6 @@ from hypothesis import strategies as st
 
 from shmctx.integrations.ksi import ksi_context
 
-ROOT = pathlib.Path(__file__).parents[2]
-LOGS = [ROOT.parent / "shared" / "data" / "ksi-events.jsonl.gz", ROOT / "bench" / "data" / "ksi-events.jsonl.gz"]
-LOG = next((path for path in LOGS if path.exists()), None)
-
 numbers = st.integers(-(1 << 63), (1 << 64) - 1) | st.floats(allow_nan=False, allow_infinity=False)
 texts = st.text(st.characters(codec="utf-8"), max_size=12)
 values = st.recursive(
@@ -146,10 +142,9 @@ def test_a_time_that_is_none_is_kept_beside_the_time_of_storing(ksi, moment):
     ksi(work)
 
 
-@pytest.mark.skipif(LOG is None, reason="the event log is not on this machine")
-def test_every_context_of_a_real_log_comes_back(ksi):
+def test_every_context_of_a_real_log_comes_back(ksi, ksi_log):
     """Restored as from another process, stored with its event, resolved by its own ref."""
-    with gzip.open(LOG, "rt") as lines:
+    with gzip.open(ksi_log, "rt") as lines:
         events = [json.loads(line) for line in lines]
     age = time.time() - max(event["timestamp"] for event in events)  # what is older than the retention is pruned
 

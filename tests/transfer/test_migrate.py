@@ -152,7 +152,7 @@ def test_lean_events_get_the_contexts_that_a_database_has(move, tmp_path):
 # ---- twice ----
 
 
-def test_two_processes_make_what_one_makes(tmp_path, ksi_log, monkeypatch):
+def test_two_processes_make_what_one_makes(tmp_path, ksi_log, ksi_count, monkeypatch):
     """Duplicates that are not in the same batch included: the one that reads waits until they are stored."""
     with gzip.open(ksi_log) as log:
         text = log.read()
@@ -167,12 +167,12 @@ def test_two_processes_make_what_one_makes(tmp_path, ksi_log, monkeypatch):
 
     (one, *one_rows), (other, *other_rows) = made
     assert one.counts == other.counts
-    assert one.counts.stored == 20495
+    assert one.counts.stored == ksi_count
     assert one.counts.bad > 0
     assert [[row[:-1] for row in table] for table in one_rows] == [[row[:-1] for row in table] for table in other_rows]
 
 
-def test_a_reader_that_dies_is_told_and_the_move_goes_on(tmp_path, ksi_log, monkeypatch):
+def test_a_reader_that_dies_is_told_and_the_move_goes_on(tmp_path, ksi_log, ksi_count, monkeypatch):
     with gzip.open(ksi_log) as log:
         source = tmp_path / "log.jsonl"
         source.write_bytes(log.read())
@@ -194,8 +194,8 @@ def test_a_reader_that_dies_is_told_and_the_move_goes_on(tmp_path, ksi_log, monk
         migrate([source], tmp_path / "contexts.db", watch=kill)
     report = migrate([source], tmp_path / "contexts.db")
 
-    assert 0 < report.stored_now < 20495
-    assert report.counts.stored == report.contexts == 20495
+    assert 0 < report.stored_now < ksi_count
+    assert report.counts.stored == report.contexts == ksi_count
 
 
 def test_a_log_that_grows_brings_only_what_is_new(move, tmp_path):
