@@ -32,6 +32,8 @@ SESSION = f"t{os.getpid()}x{secrets.token_hex(3)}"
 SESSION_VARIABLE = "SHMCTX_TEST_SESSION"
 SEED = int(os.environ.get("SHMCTX_SEED") or secrets.randbits(32))
 LIMIT = 30.0  # seconds; only a wait that hangs reaches it
+NAMED: dict[str, str] = {}
+"""The test of each segment's name."""
 
 
 def pytest_configure() -> None:
@@ -140,9 +142,10 @@ def wait_for_fixture() -> Callable[..., object]:
 
 
 @pytest.fixture
-def segment_name() -> Iterator[str]:
+def segment_name(request: pytest.FixtureRequest) -> Iterator[str]:
     """A name that no other test and no other session uses; its segments are unlinked afterwards."""
     name = f"{SESSION}-{secrets.token_hex(4)}"
+    NAMED[name] = request.node.nodeid
     yield name
     for path in segments(name):
         path.unlink(missing_ok=True)
@@ -162,8 +165,11 @@ def ksi_log() -> Path:
 
 
 @pytest.fixture
-def spawn() -> Iterator[Callable[..., PythonProcess]]:
-    """`spawn(script, *arguments, env={})` runs the text of a program as a `PythonProcess`, ended after the test."""
+def spawn(segment_name: str) -> Iterator[Callable[..., PythonProcess]]:
+    """`spawn(script, *arguments, env={})` runs the text of a program as a `PythonProcess`, ended after the test.
+
+    It ends before the test's segment loses its name, which a leader would give to another one.
+    """
     started: list[PythonProcess] = []
 
     def start(script: str, *arguments: object, env: dict[str, str] | None = None) -> PythonProcess:
@@ -225,13 +231,17 @@ def nothing_left_behind() -> Iterator[None]:
     yield
     warm.close()
     psutil.wait_procs(session_processes(), timeout=5)  # one that was just killed takes a moment to go
-    left = [f"segment {path}" for path in segments(SESSION)]
+    left = [f"segment {path} of {_test_of(path)}" for path in segments(SESSION)]
     for path in segments(SESSION):
         path.unlink(missing_ok=True)
     for process in session_processes():
         left.append(f"process {process}")
         process.kill()
     assert not left, f"left behind: {', '.join(left)}"
+
+
+def _test_of(path: Path) -> str:
+    return next((test for name, test in NAMED.items() if name in path.name), "a module's tests")
 
 
 def session_processes() -> list[psutil.Process]:

@@ -62,8 +62,9 @@ def terminal(environ):
 
 
 @pytest.fixture
-def start(environ):
-    """`start("daemon", name)` leaves `shmctx` running with its output in pipes; killed after the test."""
+def start(environ, segment_name):
+    """`start("daemon", name)` leaves `shmctx` running with its output in pipes; killed after the test, and before its
+    segment loses its name, which a leader would give to another one."""
     running = []
 
     def begin(*arguments, env=None):
