@@ -56,24 +56,41 @@ def extract(store: "Store", headers: Mapping[str, str]) -> dict[str, Any]:
     where nothing valid came. A ref counts only beside a `traceparent` of the same correlation, so nobody hangs
     events onto contexts that they were never told of. Raises ColdError.
     """
-    names = {name.lower(): value for name, value in headers.items()}
-    parent = w3c.parse_traceparent(names.get("traceparent"))
-    told = _told(names.get("baggage"))
-    if parent is None:
+    carried = _Carried(headers)
+    return carried.fields(store.get(carried.ref) if carried.ref else None)
+
+
+async def extract_async(store: "Store", headers: Mapping[str, str]) -> dict[str, Any]:
+    """As extract, on an event loop: a ref that has left the ring is looked up without blocking it."""
+    carried = _Carried(headers)
+    return carried.fields(await store.aio.get(carried.ref) if carried.ref else None)
+
+
+class _Carried:
+    """What headers say of the cause, before a store was asked for it. `ref`: what to ask for; empty for nothing."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        names = {name.lower(): value for name, value in headers.items()}
+        self._told = _told(names.get("baggage"))
+        self._parent = w3c.parse_traceparent(names.get("traceparent"))
+        self._state = w3c.parse_tracestate(names.get("tracestate")) if self._parent else {}
+        self.ref = self._state.pop(MEMBER, "")
+
+    def fields(self, found: Context | None) -> dict[str, Any]:
+        """As fields of a put. `found`: what the store has at the ref."""
+        parent, told = self._parent, self._told
+        if parent is None:
+            return told
+        if found is not None and w3c.trace_id(found.correlation_id) == parent.trace_id:
+            return {"parent": found}
+        if w3c.trace_id(told.get("correlation_id", "")) != parent.trace_id:  # the baggage is of another trace
+            told = {"correlation_id": parent.trace_id}
+        told["parent_event_id"] = _event_id(self.ref, parent)
+        if self._state:
+            told[TRACESTATE_FIELD] = w3c.format_tracestate(self._state)
+        if not parent.flags:
+            told[FLAGS_FIELD] = 0
         return told
-    state = w3c.parse_tracestate(names.get("tracestate"))
-    ref = state.pop(MEMBER, "")
-    found = store.get(ref) if ref else None
-    if found is not None and w3c.trace_id(found.correlation_id) == parent.trace_id:
-        return {"parent": found}
-    if w3c.trace_id(told.get("correlation_id", "")) != parent.trace_id:  # the baggage is of another trace
-        told = {"correlation_id": parent.trace_id}
-    told["parent_event_id"] = _event_id(ref, parent)
-    if state:
-        told[TRACESTATE_FIELD] = w3c.format_tracestate(state)
-    if not parent.flags:
-        told[FLAGS_FIELD] = 0
-    return told
 
 
 def _told(baggage: str | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from shmctx import w3c
-from shmctx.carriers import extract
+from shmctx.carriers import extract_async
 from shmctx.context import Context
 from shmctx.errors import ShmctxError
 from shmctx.events.results import message_of
@@ -63,17 +63,17 @@ class ContextMiddleware:
         outer = current_scope()
         set_scope(None)  # a server may run a request within the one before; what caused it is in its headers
         try:
-            context = self._begin(scope)
+            context = await self._begin(scope)
             if context is None:
                 return await self._app(scope, receive, send)
             await self._run(context, {**scope, _REQUEST: context}, receive, send)
         finally:
             set_scope(outer)
 
-    def _begin(self, scope: Scope) -> Context | None:
+    async def _begin(self, scope: Scope) -> Context | None:
         data = {"path": scope["path"]} | ({"method": scope["method"]} if "method" in scope else {})
         try:
-            fields = self._cause(by_name(scope["headers"])) if self._trusted else {}
+            fields = await self._cause(by_name(scope["headers"])) if self._trusted else {}
             fields |= self._fields(scope) if self._fields else {}
             entered = self._store.enter(_NAMES[scope["type"]], data, **fields)
         except ShmctxError as error:
@@ -82,9 +82,9 @@ class ContextMiddleware:
         set_scope(entered)
         return entered.context
 
-    def _cause(self, headers: Mapping[str, str]) -> dict[str, Any]:
+    async def _cause(self, headers: Mapping[str, str]) -> dict[str, Any]:
         """As fields of a put. A correlation id that names the trace of the `traceparent` is that trace's own name."""
-        fields = extract(self._store, headers)
+        fields = await extract_async(self._store, headers)
         told = headers.get(self._header, "")
         if "parent" in fields or not (told and self._validator(told)):
             return fields
