@@ -105,10 +105,10 @@ class Leader:
         announce(segment.ring, self._cursor.epoch)
         ageing.forget_again(segment.ring, self._cursor.position)
         self._rounds.begin(writer)
-        segment.ring.set_drained(self._cursor.position)
         lost = self._lost()
         if lost or segment.ring.positions()[1] <= self._cursor.position:  # else the next batch says what is over
             segment.ring.note_drain(0, lost)
+        segment.ring.set_drained(self._cursor.position)
 
     def _check_elected(self) -> None:
         if not self._election.holds():
@@ -189,8 +189,8 @@ class Leader:
         self._cursor = Cursor(
             self._cursor.store_id, self._cursor.generation, self._cursor.capacity, self._cursor.epoch, batch.end
         )
+        ring.note_drain(time.time_ns(), self._lost())  # first: whoever waits for the commit finds no older error in it
         ring.set_drained(batch.end)
-        ring.note_drain(time.time_ns(), self._lost())
 
     def _lost(self) -> str:
         """What the event log has lost since the last call, told to whoever reads logs or `stats`."""

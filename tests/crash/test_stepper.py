@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 TORTURE = bool(os.environ.get("SHMCTX_TORTURE"))
+pytestmark = pytest.mark.timeout(0 if TORTURE else 600)  # a loaded machine steps slowly
 EVERYTHING = {"--kill": 1, "--second": 1000, "--kill-second": 25, "--waiter": 1, "--reader": 1}
 SAMPLE = {"--kill": 16, "--second": 8, "--kill-second": 0, "--waiter": 40, "--reader": 24}
 CAMPAIGN = EVERYTHING if TORTURE else SAMPLE
