@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from shmctx.drain.leader import Candidate
 
 AGENT, STANDBY, READER = 1, 2, 3
+ORPHANS_INTERVAL = 0.1
+"""Seconds between two looks for generations without a name."""
 ROLES = {AGENT: "agent", STANDBY: "standby", READER: "reader"}
 
 _attachments: WeakSet["Attachment"] = WeakSet()
@@ -47,6 +49,7 @@ class Attachment:
         self._log_directory: Path | None = None
         self.on_segment: Callable[[Ring], None] = lambda _: None
         self._role = role
+        self._orphans_due = 0.0
         self._join(segment.ring)
         _hook_process_events()
         _attachments.add(self)
@@ -109,7 +112,12 @@ class Attachment:
         return True
 
     def _newest_orphan(self) -> Segment | None:
-        """A later generation that lost its name before the next one was made."""
+        """A later generation that lost its name before the next one was made. Not looked for at every call: that reads
+        what all processes have open."""
+        now = time.monotonic()
+        if now < self._orphans_due:
+            return None
+        self._orphans_due = now + ORPHANS_INTERVAL
         mine = self.segment.header
 
         def age(segment: Segment) -> tuple[int, int]:

@@ -132,6 +132,21 @@ def test_without_a_leader_puts_go_on_until_a_new_daemon_drains_the_orphan(lead, 
     print(oracle.judge(place.name, place.database, ledger, place.seed))
 
 
+def test_what_is_annotated_in_the_next_generation_is_seen_by_who_has_the_context_in_the_old_one(lead, segment_name):
+    lead()
+    with shmctx.attach(segment_name) as asker, shmctx.attach(segment_name) as writer:
+        ref = writer.put("first")
+        assert asker[ref].custom == {}
+        old = writer.stats()["generation"]
+        shmctx.unlink(segment_name)
+        while writer.stats()["generation"] == old:
+            writer.put("after")
+
+        writer.annotate(ref, _outcome="good")
+
+        assert asker[ref].custom == {"_outcome": "good"}
+
+
 @pytest.mark.parametrize("question", ["get", "query", "flush", "children"])
 def test_who_never_puts_follows_too(question, lead, segment_name, db, wait_for):
     """A process that only asks meets no sealed ring, and must notice all the same, whatever it asks first."""

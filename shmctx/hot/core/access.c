@@ -194,7 +194,8 @@ PyObject *ring_get(PyObject *object, PyObject *const *args, Py_ssize_t count) {
     shx_view view;
     PyObject *payload = borrow_context(self, args[0], &view);
     if (payload) {
-        PyObject *context = view.annotated ? NULL : decode_context(self, payload, args[0], view.time_ns);
+        bool plain = !view.annotated && !shx_sealed(&self->ring);
+        PyObject *context = plain ? decode_context(self, payload, args[0], view.time_ns) : NULL;
         give_back(self, payload);
         if (context) {
             shx_count(&self->ring, SHX_HOT_HITS, 1);

@@ -134,6 +134,11 @@ void shx_set_tail(shx_ring *ring, uint64_t position);
 shx_status shx_erase(shx_ring *ring, uint64_t position, const struct timespec *deadline);
 /* Close this generation to appends; takes the lock so that every append before it is committed. */
 shx_status shx_seal(shx_ring *ring, const struct timespec *deadline);
+/* Whether there may be a next generation, in which records of this one are annotated from now on. */
+static inline bool shx_sealed(const shx_ring *ring) {
+    /* Relaxed: who heard of something that the next generation says, heard of it after the seal, and so sees the seal. */
+    return atomic_load_explicit(&ring->control->state, memory_order_relaxed) & SHX_SEALED;
+}
 
 static inline void shx_count(shx_ring *ring, enum shx_counter counter, uint64_t amount) {
     /* One process, one interpreter lock: a load and a store do, and a lost increment is only a statistic. */
